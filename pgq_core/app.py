@@ -1,0 +1,323 @@
+"""`PgQueuer`: what a program registers, enqueues and runs."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+
+from pgq_core.db import AsyncpgPoolDriver, Driver, connector, unreachable
+from pgq_core.errors import NotBound, UnknownEntrypoint
+from pgq_core.hooks import Hook
+from pgq_core.models import EnqueuedJob, Job, JobRow, NewJob, Schedule, row_of
+from pgq_core.options import MAX_PAYLOAD, EntrypointOptions, WorkerOptions
+from pgq_core.queries import Queries
+from pgq_core.registry import Handler, Registry
+from pgq_core.retries import Backoff, BackoffRule
+from pgq_core.schedules import ScheduleRule
+from pgq_core.worker import Worker
+
+H = TypeVar("H", bound=Handler)
+Errors = type[BaseException] | Sequence[type[BaseException]]
+Resources = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class PgQueuer:
+    """A registry of handlers, bound to a database now or later.
+
+    `resources`: an object handed to every handler as `context.resources`, or a function that gives
+    an async context manager, entered while a worker runs. `hooks`: see `pgq_core.hooks`.
+    """
+
+    def __init__(
+        self,
+        driver: Driver | None = None,
+        *,
+        schema: str | None = None,
+        resources: Any = None,
+        hooks: Iterable[Hook] = (),
+        max_payload: int = MAX_PAYLOAD,
+    ) -> None:
+        self.registry = Registry()
+        self.hooks = list(hooks)
+        self.resources = resources
+        self.schema = schema
+        self.max_payload = max_payload
+        self._queries: Queries | None = None
+        self._worker: Worker | None = None
+        self._stop_requested = False
+        if driver is not None:
+            self.bind(driver)
+
+    # -- the database -----------------------------------------------------------------------
+
+    def bind(self, driver: Driver) -> None:
+        """Use this driver from now on."""
+        self._queries = Queries(driver, self.schema, self.max_payload)
+
+    def unbind(self) -> None:
+        """Forget the driver: the database is closed."""
+        self._queries = None
+
+    @property
+    def queries(self) -> Queries:
+        """The database verbs. Raises NotBound without a driver."""
+        if self._queries is None:
+            raise NotBound
+        return self._queries
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, dsn: str | None = None, *, schema: str | None = None, **options: Any
+    ) -> AsyncIterator[PgQueuer]:
+        """A PgQueuer on a pool of its own: `async with PgQueuer.connect(dsn) as pgq`.
+
+        `dsn` falls back to PGQ_DSN, DATABASE_URL, then libpq's variables. Raises
+        DatabaseUnreachable.
+        """
+        pgq = cls(schema=schema, **options)
+        async with pgq.connected(dsn):
+            yield pgq
+
+    @asynccontextmanager
+    async def connected(
+        self, dsn: str | None = None, *, max_size: int = 5, **settings: Any
+    ) -> AsyncIterator[PgQueuer]:
+        """Bind this PgQueuer to a pool on `dsn` for the length of the block."""
+        dsn = dsn or os.environ.get("PGQ_DSN") or os.environ.get("DATABASE_URL")
+        try:
+            pool = await asyncpg.create_pool(dsn, min_size=0, max_size=max_size, **settings)
+            await (await pool.acquire()).close()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            raise unreachable(dsn, error) from error
+        self.bind(AsyncpgPoolDriver(pool, connector(dsn, **settings)))
+        try:
+            yield self
+        finally:
+            self.unbind()
+            try:
+                await asyncio.wait_for(pool.close(), 5)
+            except (asyncio.TimeoutError, OSError, asyncpg.InterfaceError):
+                pool.terminate()
+
+    # -- registering ------------------------------------------------------------------------
+
+    def entrypoint(
+        self,
+        name: str,
+        *,
+        queue: str = "default",
+        priority: int = 5,
+        max_attempts: int = 5,
+        backoff: BackoffRule | None = None,
+        retry_on: Errors = BaseException,
+        no_retry_on: Errors = (),
+        timeout: float | None = None,
+        transactional: bool = False,
+        concurrency_limit: int | None = None,
+        rate_limit: str | None = None,
+    ) -> Callable[[H], H]:
+        """Register a handler: `async def` or `def`, taking `job` or `job, context`.
+
+        Its return value is the job's result. Raising retries with `backoff` until `max_attempts`
+        are spent (1: at most once); errors in `no_retry_on` fail at once. `timeout` is in seconds.
+        Raises InvalidInput or AlreadyRegistered.
+        """
+        options = EntrypointOptions(
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            backoff=Backoff() if backoff is None else backoff,
+            retry_on=as_tuple(retry_on),
+            no_retry_on=as_tuple(no_retry_on),
+            timeout=timeout,
+            transactional=transactional,
+            concurrency_limit=concurrency_limit,
+            rate_limit=rate_limit,
+        )
+
+        def register(handler: H) -> H:
+            self.registry.add(name, handler, options)
+            return handler
+
+        return register
+
+    def schedule(
+        self,
+        name: str,
+        cron: str,
+        *,
+        timezone: str = "UTC",
+        catch_up: str = "last",
+        queue: str = "default",
+        priority: int = 5,
+        jitter: float = 0.0,
+        **options: Any,
+    ) -> Callable[[H], H]:
+        """Register a handler for the ticks of a cron rule; it takes a `Schedule`.
+
+        A tick is one ordinary job, retried and logged as any other. Raises InvalidInput.
+        """
+        entrypoint = f"schedule:{name}"
+        rule = ScheduleRule(name, cron, timezone, catch_up, entrypoint, queue, priority, jitter)
+
+        def register(handler: H) -> H:
+            self.registry.add_schedule(rule)
+            self.entrypoint(entrypoint, queue=queue, priority=priority, **options)(
+                on_tick(rule, handler)
+            )
+            return handler
+
+        return register
+
+    # -- enqueueing -------------------------------------------------------------------------
+
+    async def enqueue(
+        self,
+        entrypoint: str | NewJob,
+        payload: Any = None,
+        *,
+        priority: int | None = None,
+        queue: str | None = None,
+        delay: float | timedelta | None = None,
+        run_at: datetime | timedelta | None = None,
+        unique_key: str | None = None,
+        concurrency_key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
+        connection: Any = None,
+        check: bool = True,
+    ) -> int:
+        """Enqueue one job and return its id.
+
+        `payload`: bytes, str or JSON-able. `delay` seconds or timedelta, or `run_at` an aware
+        datetime. `connection=` joins the transaction open on it. A duplicate `unique_key` returns
+        the id of the job that holds it. Raises InvalidInput before any SQL; UnknownEntrypoint for
+        a name not registered here, unless `check=False`.
+        """
+        job = entrypoint if isinstance(entrypoint, NewJob) else NewJob(
+            entrypoint, payload, priority, queue, delay, run_at, unique_key, concurrency_key,
+            None if headers is None else dict(headers), max_attempts, timeout,
+        )  # fmt: skip
+        made = await self.enqueue_many([job], connection=connection, check=check)
+        return made[0].id
+
+    async def enqueue_many(
+        self, jobs: Iterable[NewJob], *, connection: Any = None, check: bool = True
+    ) -> list[EnqueuedJob]:
+        """Enqueue jobs in one statement; per job its id and whether it is new, in input order."""
+        rows = [self.prepare(job, check=check) for job in jobs]
+        if connection is None:
+            return await self.queries.insert(rows)
+        queries = self._queries or Queries(connection, self.schema, self.max_payload)
+        return await queries.insert(rows, connection)
+
+    def prepare(self, job: NewJob, *, check: bool = True) -> JobRow:
+        """Fill in what the entrypoint says, run the hooks, check and encode."""
+        for hook in self.hooks:
+            job = hook.enqueueing(job)
+        entry = self.registry.entrypoints.get(job.entrypoint)
+        if entry is not None:
+            job = replace(
+                job,
+                queue=entry.options.queue if job.queue is None else job.queue,
+                priority=entry.options.priority if job.priority is None else job.priority,
+            )
+        elif check and self.registry.entrypoints:
+            raise UnknownEntrypoint(job.entrypoint, self.registry.entrypoints)
+        return row_of(job, max_payload=self.max_payload)
+
+    # -- running ----------------------------------------------------------------------------
+
+    async def run(
+        self,
+        *,
+        concurrency: int = 100,
+        queues: Sequence[str] | Mapping[str, int] | None = None,
+        batch_size: int | None = None,
+        shutdown_timeout: float = 30.0,
+        until_empty: bool = False,
+        **options: Any,
+    ) -> None:
+        """Run jobs until `stop()` is called, the task is cancelled, or `until_empty` holds.
+
+        At most `concurrency` at a time; never more are claimed than can start. Further options:
+        `lease`, `listen`, `threads`, `max_jobs`, see `WorkerOptions`. Raises SchemaMissing,
+        SchemaOutdated or DatabaseUnreachable before anything runs.
+        """
+        worker = self.worker(
+            WorkerOptions(
+                concurrency=concurrency, queues=queues, batch_size=batch_size,
+                shutdown_timeout=shutdown_timeout, until_empty=until_empty, **options,
+            )
+        )  # fmt: skip
+        await self.run_worker(worker)
+
+    def worker(self, options: WorkerOptions) -> Worker:
+        """A worker for what is registered here."""
+        return Worker(
+            self.queries, self.registry, options, enqueue=self.enqueue, hooks=self.hooks
+        )
+
+    async def run_worker(self, worker: Worker) -> None:
+        """Run a worker with the resources open."""
+        async with AsyncExitStack() as stack:
+            resources = self.resources
+            if callable(resources):
+                resources = await stack.enter_async_context(resources())
+            worker.resources = resources
+            self._worker = worker
+            try:
+                if not self._stop_requested:
+                    await worker.run()
+            finally:
+                self._worker, self._stop_requested = None, False
+
+    def stop(self, now: bool = False) -> None:
+        """Stop claiming; running jobs may finish up to the limit, with `now` they are given back."""
+        if self._worker is None:
+            self._stop_requested = True
+        else:
+            self._worker.stop(now)
+
+
+def as_tuple(errors: Errors) -> tuple[type[BaseException], ...]:
+    """One exception class or several."""
+    return (errors,) if isinstance(errors, type) else tuple(errors)
+
+
+def on_tick(rule: ScheduleRule, handler: Handler) -> Handler:
+    """A handler that takes the tick's job and calls the user's with a Schedule."""
+
+    def tick_of(job: Job) -> Schedule:
+        tick = (job.json() or {}).get("tick")
+        at = datetime.fromisoformat(tick) if tick else job.run_at or job.created_at
+        return Schedule(rule.name, rule.cron, rule.timezone, at, job)
+
+    if asyncio.iscoroutinefunction(handler):
+
+        @functools.wraps(handler)
+        async def run_async(job: Job) -> Any:
+            return await handler(tick_of(job))
+
+        del run_async.__wrapped__  # the wrapper takes a job, whatever the handler's signature says
+        return run_async
+
+    @functools.wraps(handler)
+    def run_sync(job: Job) -> Any:
+        return handler(tick_of(job))
+
+    del run_sync.__wrapped__
+    return run_sync
+
+
+EnqueueFunction = Callable[..., Awaitable[int]]

@@ -1,0 +1,155 @@
+"""Drivers: how pgq reaches PostgreSQL through an asyncpg connection or pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import asyncpg
+
+from pgq_core.errors import DatabaseError, DatabaseUnreachable
+
+Connection = Any  # asyncpg.Connection or its pool proxy; asyncpg ships no types of its own
+Connect = Callable[[], Awaitable[Connection]]
+
+#: What a broken connection looks like; the statement may or may not have been executed.
+DISCONNECTED = (
+    OSError,
+    EOFError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+    asyncio.TimeoutError,
+)
+
+
+class Driver(Protocol):
+    """What the queries need: run a statement, hold a transaction, open a connection of one's own."""
+
+    async def fetch(self, text: str, *args: Any) -> list[Any]:
+        """Run one statement and return its rows."""
+
+    async def execute(self, text: str, *args: Any) -> str:
+        """Run one statement, or a script when there are no arguments."""
+
+    def transaction(self) -> Any:
+        """An async context manager that gives a connection inside a transaction."""
+
+    async def connect(self) -> Connection:
+        """Open a connection to the same database that belongs to the caller alone."""
+
+
+class AsyncpgDriver:
+    """Everything on one asyncpg connection; concurrent calls queue up for it."""
+
+    def __init__(self, connection: Connection, connect: Connect | None = None) -> None:
+        self.connection = connection
+        self._connect = connect
+        self._turn = asyncio.Lock()
+
+    async def fetch(self, text: str, *args: Any) -> list[Any]:
+        async with self._turn:
+            rows: list[Any] = await self.connection.fetch(text, *args)
+            return rows
+
+    async def execute(self, text: str, *args: Any) -> str:
+        async with self._turn:
+            return str(await self.connection.execute(text, *args))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self._turn, self.connection.transaction():
+            yield self.connection
+
+    async def connect(self) -> Connection:
+        return await (self._connect or connector_like(self.connection))()
+
+
+class AsyncpgPoolDriver:
+    """Every statement on a connection of an asyncpg pool."""
+
+    def __init__(self, pool: Any, connect: Connect | None = None) -> None:
+        self.pool = pool
+        self._connect = connect
+
+    async def fetch(self, text: str, *args: Any) -> list[Any]:
+        rows: list[Any] = await self.pool.fetch(text, *args)
+        return rows
+
+    async def execute(self, text: str, *args: Any) -> str:
+        return str(await self.pool.execute(text, *args))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def connect(self) -> Connection:
+        if self._connect is None:
+            async with self.pool.acquire() as connection:
+                self._connect = connector_like(connection)
+        return await self._connect()
+
+
+def connector(dsn: str | None = None, **settings: Any) -> Connect:
+    """A function that opens connections to `dsn` (None: libpq's variables)."""
+
+    async def connect() -> Connection:
+        try:
+            return await asyncpg.connect(dsn, **settings)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            raise unreachable(dsn, error) from error
+
+    return connect
+
+
+def unreachable(dsn: str | None, error: BaseException) -> DatabaseUnreachable:
+    """The error for a failed connection, without the password."""
+    where = "the server named by libpq's variables" if dsn is None else hide_password(dsn)
+    return DatabaseUnreachable(
+        f"cannot connect to {where}: {error or type(error).__name__}; "
+        "check --dsn, PGQ_DSN or DATABASE_URL, and that the server runs"
+    )
+
+
+def hide_password(dsn: str) -> str:
+    """A DSN that can be shown to people."""
+    scheme, found, rest = dsn.partition("://")
+    user, at, host = rest.rpartition("@")
+    if not found or not at:
+        return dsn
+    return f"{scheme}://{user.partition(':')[0]}@{host}"
+
+
+def connector_like(connection: Connection) -> Connect:
+    """A function that opens more connections like this one.
+
+    asyncpg has no public way to read back how a connection was made; the names used here are the
+    same in 0.30 to 0.32. Where they are missing the caller is told what to pass instead.
+    """
+    try:
+        address, params, config = connection._addr, connection._params, connection._config
+        host, port = address if isinstance(address, tuple) else (address, None)
+        settings = {
+            "host": host.rpartition("/")[0] if port is None else host,
+            "port": int(host.rpartition(".")[2]) if port is None else port,
+            "user": params.user,
+            "password": params.password,
+            "database": params.database,
+            "ssl": params.ssl,
+            "server_settings": dict(params.server_settings or {}),
+            "statement_cache_size": config.statement_cache_size,
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DatabaseError(
+            "cannot open more connections like the one given; "
+            "use PgQueuer.connect(dsn), or pass connect= to the driver"
+        ) from error
+    settings["server_settings"].pop("application_name", None)
+    return lambda: asyncpg.connect(**settings)

@@ -1,0 +1,139 @@
+"""Run one attempt: a job and a handler become an outcome. No database here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Protocol
+
+from pgq_core.errors import LeaseLost
+from pgq_core.models import Job
+from pgq_core.options import MAX_RESULT
+from pgq_core.outcomes import (
+    Cancel,
+    Outcome,
+    Retry,
+    Snooze,
+    describe,
+    describe_text,
+    encode_result,
+)
+from pgq_core.registry import Entrypoint
+from pgq_core.retries import delay_after
+
+log = logging.getLogger("pgq_core.executor")
+
+
+class Control(Protocol):
+    """What the executor must know of a running attempt: who asked it to stop, what it has spent."""
+
+    job: Job
+    spent: int
+    crashes: int
+    cap: int
+    why: str | None
+    reason: str | None
+    thread: bool
+
+
+class TimedOut(Exception):
+    """The handler ran longer than its timeout."""
+
+
+async def execute(
+    control: Control,
+    entry: Entrypoint,
+    arguments: tuple[Any, ...],
+    threads: Executor,
+    max_result: int = MAX_RESULT,
+) -> Outcome | None:
+    """Run the handler once and judge how it ended; None when the job is no longer ours."""
+    try:
+        if entry.is_async:
+            value = await entry.handler(*arguments)
+        else:
+            value = await in_thread(control, threads, entry.handler, arguments)
+            if inspect.isawaitable(value):
+                value = await value
+    except BaseException as error:  # SystemExit and CancelledError end the attempt, not the worker
+        return judge(control, entry, error)
+    if control.why == "lost":
+        return None
+    result, problem = encode_result(value, max_result)
+    if problem is not None:
+        log.warning("job %d (%s): result not stored", control.job.id, entry.name)
+    return Outcome(control.job, "succeeded", problem, result)
+
+
+async def in_thread(
+    control: Control, threads: Executor, handler: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
+    """Run a plain function in a thread. A thread cannot be cancelled: we wait until it ends."""
+    control.thread = True
+    context = contextvars.copy_context()
+
+    def call() -> Any:
+        try:
+            return context.run(handler, *arguments)
+        except StopIteration as error:  # a Future refuses it
+            raise RuntimeError("the handler raised StopIteration") from error
+
+    return await asyncio.get_running_loop().run_in_executor(threads, call)
+
+
+def judge(control: Control, entry: Entrypoint, error: BaseException) -> Outcome | None:
+    """The outcome of an attempt that raised."""
+    job = control.job
+    if control.why == "lost" or isinstance(error, LeaseLost):
+        return None
+    if control.why == "cancel" and isinstance(error, (asyncio.CancelledError, Cancel)):
+        return Outcome(
+            job, "cancelled", describe_text("Cancelled", control.reason or "cancelled while running")
+        )
+    if control.why == "shutdown" and isinstance(error, asyncio.CancelledError):
+        return interrupted(control)
+    if control.why == "timeout" and isinstance(error, asyncio.CancelledError):
+        limit = job.timeout or entry.options.timeout
+        error = TimedOut(f"ran longer than its timeout of {limit:g} s").with_traceback(
+            error.__traceback__
+        )
+    if isinstance(error, Cancel):
+        return Outcome(job, "cancelled", describe(error))
+    if isinstance(error, Snooze):
+        return Outcome(job, "snooze", describe(error), None, error.delay,
+                       control.spent, control.crashes)  # fmt: skip
+    return failed(control, entry, error)
+
+
+def interrupted(control: Control) -> Outcome:
+    """Given back unharmed, without spending an attempt; a job that may start only once is over."""
+    if control.cap == 1:
+        text = "interrupted by a shutdown, and this job may start only once"
+        return Outcome(control.job, "failed", describe_text("Interrupted", text))
+    return Outcome(control.job, "interrupted", None, None, 0.0, control.spent, control.crashes)
+
+
+def failed(control: Control, entry: Entrypoint, error: BaseException) -> Outcome:
+    """Retry after a pause while attempts are left and the error is worth it, else failed."""
+    spent = control.spent + 1
+    options = entry.options
+    wanted = isinstance(error, Retry) or (
+        isinstance(error, (*options.retry_on, TimedOut))
+        and not isinstance(error, options.no_retry_on)
+    )
+    log.info("job %d (%s), attempt %d: %s", control.job.id, entry.name, control.job.attempt,
+             type(error).__name__)  # fmt: skip
+    if not wanted or spent >= control.cap:
+        return Outcome(control.job, "failed", describe(error), None, 0.0, spent, control.crashes)
+    delay = error.delay if isinstance(error, Retry) else None
+    if delay is None:
+        try:
+            delay = delay_after(options.backoff, spent)
+        except Exception:
+            log.exception("the backoff of %s failed; retrying in 10 s", entry.name)
+            delay = 10.0
+    return Outcome(control.job, "retry", describe(error), None, delay, spent, control.crashes)

@@ -1,0 +1,31 @@
+"""A small protocol around enqueue and attempt, for metrics and tracing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Protocol
+
+from pgq_core.models import Job, NewJob
+from pgq_core.outcomes import Outcome
+
+
+class Hook(Protocol):
+    """What a plugin may implement; it must not raise."""
+
+    def enqueueing(self, job: NewJob) -> NewJob:
+        """Called before a job is written; may return a changed copy (headers, say)."""
+
+    def attempt(self, job: Job) -> AbstractContextManager[None]:
+        """Entered around the handler, in its task."""
+
+    def finished(self, job: Job, outcome: Outcome, seconds: float) -> None:
+        """Called when an attempt has an outcome; `seconds` it ran."""
+
+
+def around(hooks: Iterable[Hook], job: Job) -> ExitStack:
+    """Enter every hook's `attempt`."""
+    stack = ExitStack()
+    for hook in hooks:
+        stack.enter_context(hook.attempt(job))
+    return stack

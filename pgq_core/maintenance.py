@@ -1,0 +1,94 @@
+"""What tidies up while jobs run: the jobs of dead workers, old history, leftovers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+
+from pgq_core.db import DISCONNECTED
+from pgq_core.errors import PgqError
+from pgq_core.queries import Queries
+
+log = logging.getLogger("pgq_core.maintenance")
+
+GRACE = 0.2
+
+
+@dataclass
+class Rescuer:
+    """Which workers look dead, and since when: a free lock gets a short grace, a silent beat none."""
+
+    seen: dict[int, float] = field(default_factory=dict)
+
+    def overdue(self, gone: Iterable[int], stale: Iterable[int], now: float) -> list[int]:
+        """The workers to rescue now."""
+        self.seen = {worker: self.seen.get(worker, now) for worker in gone}
+        return [w for w, since in self.seen.items() if now - since >= GRACE] + list(stale)
+
+    def next_look(self, now: float) -> float | None:
+        """When to look again, while somebody is in the grace."""
+        return min(self.seen.values()) + GRACE + 0.001 if self.seen else None
+
+
+def report(rows: list[Any]) -> None:
+    """Log what a rescue decided."""
+    for row in rows:
+        level = logging.ERROR if row["outcome"] == "failed" else logging.WARNING
+        log.log(
+            level, "job %d, attempt %d: worker %d died while it ran: %s",
+            row["job_id"], row["attempt"], row["worker_id"], row["outcome"],
+        )  # fmt: skip
+
+
+class Upkeep:
+    """Once a minute, on any connection of the driver: sweep, rescue what nobody owns, prune."""
+
+    def __init__(self, queries: Queries, prune: bool, every: float = 60.0) -> None:
+        self.queries = queries
+        self.prune = prune
+        self.every = every
+        self._position = 0
+
+    async def run(self) -> None:
+        """Tidy for ever; an error is logged and the next round tries again."""
+        while True:
+            await asyncio.sleep(self.every * random.uniform(0.5, 1.5))
+            try:
+                await self.once()
+            except (*DISCONNECTED, asyncpg.PostgresError, PgqError) as error:
+                log.warning("upkeep failed (%s: %s); trying again later", type(error).__name__, error)
+
+    async def once(self) -> None:
+        """One round."""
+        await self.queries.call("tidy")
+        orphans = [row["worker_id"] for row in await self.queries.call("orphans")]
+        if orphans:
+            report(await self.queries.call("rescue", workers=orphans))
+        if self.prune:
+            await self._prune()
+
+    async def _prune(self) -> None:
+        """Batches from the remembered id on, at most a tenth of the time, at most ten seconds."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            started = time.monotonic()
+            row = (
+                await self.queries.call(
+                    "prune", from_id=self._position, limit=500, succeeded=timedelta(days=7),
+                    failed=timedelta(days=30), cancelled=timedelta(days=7),
+                )
+            )[0]  # fmt: skip
+            if row["last_id"] is None or row["pruned"] == 0:
+                # Nothing old enough here: the next round begins at the start again.
+                self._position = 0
+                return
+            self._position = row["last_id"]
+            await asyncio.sleep(9 * (time.monotonic() - started))

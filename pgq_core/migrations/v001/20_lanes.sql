@@ -1,0 +1,60 @@
+-- The id of a lane: the first 8 bytes of sha256 over its length-delimited names, the same in every
+-- session, so that no producer waits for another who is creating the same lane.
+CREATE FUNCTION pgq_lane_id(p_queue text, p_entrypoint text, p_priority integer, p_kind text)
+RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS $$
+SELECT ('x' || encode(substring(sha256(convert_to(
+    length(p_queue) || ':' || p_queue || length(p_entrypoint) || ':' || p_entrypoint
+    || p_priority || p_kind, 'UTF8')) FROM 1 FOR 8), 'hex'))::bit(64)::bigint
+$$;
+
+-- The notification channel of worker number p_number (0 is the one all workers hear).
+CREATE FUNCTION pgq_channel(p_number bigint)
+RETURNS text LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+SELECT 'pgq_' || to_hex(hashtext(current_schema()::text)) || '_' || p_number
+$$;
+
+-- The advisory lock that worker p_worker holds while its direct connection lives.
+CREATE FUNCTION pgq_worker_key(p_worker bigint)
+RETURNS bigint LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+SELECT hashtextextended('pgq worker ' || current_schema() || ' ' || p_worker, 0)
+$$;
+
+CREATE FUNCTION pgq_now_ms()
+RETURNS bigint LANGUAGE sql VOLATILE AS $$
+SELECT (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint
+$$;
+
+-- Wake the one worker that says it is idle, unless some worker was woken in the last 20 ms.
+-- A stamp from the future counts as none.
+CREATE FUNCTION pgq_wake(p_lane text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    v_now bigint := pgq_now_ms();
+    v_idle bigint;
+    v_woken bigint;
+BEGIN
+    SELECT last_value INTO v_idle FROM pgq_idle;
+    IF (v_idle >> 20) <= v_now THEN
+        RETURN;
+    END IF;
+    SELECT last_value INTO v_woken FROM pgq_woken;
+    IF v_woken > v_now - 20 AND v_woken <= v_now THEN
+        RETURN;
+    END IF;
+    PERFORM pg_notify(pgq_channel(v_idle & 1048575), p_lane);
+END
+$$;
+
+-- Note that a wake-up has arrived: no idle worker is woken in the next 20 ms.
+CREATE FUNCTION pgq_stamp_woken()
+RETURNS void LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
+SELECT setval('pgq_woken', pgq_now_ms())
+$$;
+
+-- Somebody waits for results for the next p_ms milliseconds: finish notifies.
+CREATE FUNCTION pgq_expect(p_ms integer)
+RETURNS void LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
+SELECT setval('pgq_waiting', pgq_now_ms() + p_ms)
+FROM pgq_waiting AS w
+WHERE w.last_value < pgq_now_ms() + p_ms / 2
+$$;

@@ -1,0 +1,204 @@
+-- Write the outcomes of one flush. Guard first: an outcome counts only while its lease stands
+-- (p_shut: leases whose last job ends here, deleted; p_open: leases that stay, locked). Then the
+-- attempts; a row that is new drives every other effect, so a flush whose answer was lost can be
+-- sent again. Returns the jobs that were refused: 'gone', their lease was taken away, or 'busy',
+-- somebody holds it right now.
+--
+-- Per job: lease, id, attempt, outcome, seconds since it started and since it ended (negative:
+-- never started), error and result (JSON text), and for retry, snooze and interrupted the lane, the
+-- delay in seconds, and what to carry on in spent and crashes. p_keyed: some job holds a unique
+-- key. p_requeue: some job goes back.
+CREATE FUNCTION pgq_finish(
+    p_worker bigint,
+    p_shut bigint [],
+    p_shut_tokens bigint [],
+    p_open bigint [],
+    p_open_tokens bigint [],
+    p_leases bigint [],
+    p_jobs bigint [],
+    p_attempts integer [],
+    p_outcomes text [],
+    p_started double precision [],
+    p_finished double precision [],
+    p_errors text [],
+    p_results text [],
+    p_lanes bigint [],
+    p_delays double precision [],
+    p_spent smallint [],
+    p_crashes smallint [],
+    p_keyed boolean,
+    p_requeue boolean
+)
+RETURNS TABLE (refused bigint, reason text)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+AS $$
+DECLARE
+    v_now timestamptz;
+    v_held bigint [];
+    v_open bigint [];
+    v_done bigint [];
+    v_wake bigint;
+BEGIN
+    IF cardinality(p_shut) > 0 THEN
+        WITH shut AS (
+            DELETE FROM pgq_leases
+            WHERE ctid = ANY(ARRAY(
+                SELECT l.ctid
+                FROM unnest(p_shut, p_shut_tokens) AS s (lease_id, token)
+                CROSS JOIN LATERAL (
+                    SELECT y.ctid
+                    FROM pgq_leases AS y
+                    WHERE
+                        y.worker_id = p_worker
+                        AND y.lease_id = s.lease_id
+                        AND y.token = s.token
+                    FOR UPDATE SKIP LOCKED
+                ) AS l
+            ))
+            RETURNING lease_id
+        )
+
+        SELECT array_agg(shut.lease_id) INTO v_held FROM shut;
+    END IF;
+    IF cardinality(p_open) > 0 THEN
+        SELECT array_agg(l.lease_id) INTO v_open
+        FROM unnest(p_open, p_open_tokens) AS s (lease_id, token)
+        CROSS JOIN LATERAL (
+            SELECT y.lease_id
+            FROM pgq_leases AS y
+            WHERE y.worker_id = p_worker AND y.lease_id = s.lease_id AND y.token = s.token
+            FOR KEY SHARE SKIP LOCKED
+        ) AS l;
+        v_held := v_held || v_open;
+    END IF;
+
+    v_now := clock_timestamp();
+    WITH done AS (
+        INSERT INTO pgq_attempts (
+            job_id, attempt, outcome, worker_id, started_at, finished_at, error, result
+        )
+        SELECT
+            o.job_id,
+            o.attempt,
+            CASE
+                WHEN o.outcome IN ('retry', 'snooze', 'interrupted')
+                    AND EXISTS (SELECT FROM pgq_cancels AS c WHERE c.job_id = o.job_id)
+                    THEN 'cancelled'
+                ELSE o.outcome
+            END,
+            p_worker,
+            CASE WHEN o.started >= 0 THEN v_now - o.started * interval '1 second' END,
+            v_now - o.finished * interval '1 second',
+            o.error::jsonb,
+            o.result::jsonb
+        FROM unnest(
+            p_leases, p_jobs, p_attempts, p_outcomes, p_started, p_finished, p_errors, p_results
+        ) AS o (lease_id, job_id, attempt, outcome, started, finished, error, result)
+        WHERE o.lease_id = ANY(v_held)
+        ON CONFLICT (job_id, attempt) DO NOTHING
+        RETURNING pgq_attempts.job_id, pgq_attempts.outcome
+    )
+
+    SELECT
+        array_agg(d.job_id) FILTER (WHERE d.outcome IN ('retry', 'snooze', 'interrupted'))
+    INTO v_done
+    FROM done AS d;
+
+    IF p_requeue AND v_done IS NOT NULL THEN
+        -- Read the clock again: this transaction has its xid now, and a due time must lie behind it.
+        v_now := clock_timestamp();
+        INSERT INTO pgq_deferred (run_at, lane_id, job_id, attempt, spent, crashes)
+        SELECT
+            v_now + o.delay * interval '1 second', o.lane_id, o.job_id, o.attempt, o.spent,
+            o.crashes
+        FROM unnest(p_jobs, p_attempts, p_lanes, p_delays, p_spent, p_crashes)
+            AS o (job_id, attempt, lane_id, delay, spent, crashes)
+        WHERE o.job_id = ANY(v_done) AND o.delay > 0;
+
+        WITH put AS (
+            INSERT INTO pgq_ready (lane_id, position, job_id, attempt, spent, crashes)
+            SELECT
+                o.lane_id, nextval('pgq_positions'), o.job_id, o.attempt, o.spent, o.crashes
+            FROM unnest(p_jobs, p_attempts, p_lanes, p_delays, p_spent, p_crashes)
+                AS o (job_id, attempt, lane_id, delay, spent, crashes)
+            WHERE o.job_id = ANY(v_done) AND o.delay <= 0
+            RETURNING lane_id
+        )
+
+        SELECT min(put.lane_id) INTO v_wake FROM put;
+        PERFORM pgq_wake(coalesce(v_wake::text, ''));
+    END IF;
+
+    IF p_keyed THEN
+        DELETE FROM pgq_locks
+        WHERE ctid = ANY(ARRAY(
+            SELECT l.ctid
+            FROM unnest(p_jobs, p_attempts) AS o (job_id, attempt)
+            CROSS JOIN LATERAL (
+                SELECT y.ctid
+                FROM pgq_locks AS y
+                WHERE
+                    y.job_id = o.job_id
+                    AND y.expires_at IS NULL
+                    AND EXISTS (
+                        SELECT FROM pgq_attempts AS a
+                        WHERE
+                            a.job_id = o.job_id
+                            AND a.attempt = o.attempt
+                            AND a.worker_id = p_worker
+                            AND a.outcome IN ('succeeded', 'failed', 'cancelled')
+                    )
+                FOR UPDATE SKIP LOCKED
+            ) AS l
+        ));
+    END IF;
+
+    IF EXISTS (SELECT FROM pgq_cancels) THEN
+        DELETE FROM pgq_cancels AS c
+        USING pgq_attempts AS a
+        WHERE
+            c.job_id = ANY(p_jobs)
+            AND a.job_id = c.job_id
+            AND a.worker_id = p_worker
+            AND a.attempt = p_attempts[array_position(p_jobs, c.job_id)]
+            AND a.outcome IN ('succeeded', 'failed', 'cancelled');
+    END IF;
+
+    IF (SELECT last_value FROM pgq_waiting) > pgq_now_ms() THEN
+        PERFORM pg_notify(pgq_channel(0), 'done');
+    END IF;
+
+    IF coalesce(cardinality(v_held), 0) < cardinality(p_shut) + cardinality(p_open) THEN
+        RETURN QUERY
+        SELECT
+            o.job_id,
+            CASE
+                WHEN EXISTS (
+                    SELECT FROM pgq_leases AS l
+                    WHERE l.worker_id = p_worker AND l.lease_id = o.lease_id AND l.token = o.token
+                ) THEN 'busy'
+                ELSE 'gone'
+            END
+        FROM (
+            SELECT u.lease_id, u.job_id, u.attempt, t.token
+            FROM unnest(p_leases, p_jobs, p_attempts) AS u (lease_id, job_id, attempt)
+            LEFT JOIN unnest(p_shut || p_open, p_shut_tokens || p_open_tokens)
+                AS t (lease_id, token) ON t.lease_id = u.lease_id
+        ) AS o
+        WHERE
+            o.lease_id <> ALL(coalesce(v_held, '{}'))
+            AND NOT EXISTS (
+                SELECT FROM pgq_attempts AS a
+                WHERE
+                    a.job_id = o.job_id
+                    AND a.attempt = o.attempt
+                    AND a.worker_id = p_worker
+                    AND a.outcome <> 'lost'
+            );
+    END IF;
+END
+$$;

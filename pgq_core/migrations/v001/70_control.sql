@@ -1,0 +1,237 @@
+-- Cancel jobs. One that has not started is cancelled now; for one that runs the wish is noted and
+-- its worker told. Returns what happened per job: 'cancelled', 'requested', 'finished' (too late)
+-- or 'unknown'. Waits for a claim in flight, so no job slips between the two statements.
+CREATE FUNCTION pgq_cancel(p_jobs bigint [], p_reason text)
+RETURNS TABLE (job_id bigint, verdict text)
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+#variable_conflict use_column
+DECLARE
+    v_cancelled bigint [];
+    v_requested bigint [];
+BEGIN
+    WITH wanted AS (
+        SELECT DISTINCT u.id FROM unnest(p_jobs) AS u (id)
+    ),
+
+    ready AS (
+        DELETE FROM pgq_ready AS r USING wanted AS w WHERE r.job_id = w.id
+        RETURNING r.job_id, r.attempt
+    ),
+
+    deferred AS (
+        DELETE FROM pgq_deferred AS d USING wanted AS w WHERE d.job_id = w.id
+        RETURNING d.job_id, d.attempt
+    ),
+
+    blocked AS (
+        DELETE FROM pgq_blocked AS b USING wanted AS w WHERE b.job_id = w.id
+        RETURNING b.job_id, b.attempt
+    ),
+
+    written AS (
+        INSERT INTO pgq_attempts (job_id, attempt, outcome, finished_at, error)
+        SELECT
+            p.job_id, p.attempt + 1, 'cancelled', clock_timestamp(),
+            jsonb_build_object('type', 'Cancelled', 'message', coalesce(p_reason, 'cancelled'))
+        FROM (
+            SELECT * FROM ready
+            UNION ALL
+            SELECT * FROM deferred
+            UNION ALL
+            SELECT * FROM blocked
+        ) AS p
+        RETURNING pgq_attempts.job_id
+    )
+
+    SELECT array_agg(w.job_id) INTO v_cancelled FROM written AS w;
+
+    DELETE FROM pgq_locks AS l WHERE l.job_id = ANY(v_cancelled) AND l.expires_at IS NULL;
+
+    WITH noted AS (
+        INSERT INTO pgq_cancels (job_id, reason)
+        SELECT j.id, p_reason
+        FROM pgq_jobs AS j
+        INNER JOIN pgq_job_states AS s ON s.id = j.id
+        WHERE
+            j.id = ANY(p_jobs)
+            AND j.id <> ALL(coalesce(v_cancelled, '{}'))
+            AND s.state IN ('running', 'ready', 'deferred', 'blocked')
+        ON CONFLICT (job_id) DO UPDATE SET reason = excluded.reason
+        RETURNING pgq_cancels.job_id
+    )
+
+    SELECT array_agg(n.job_id) INTO v_requested FROM noted AS n;
+
+    IF v_requested IS NOT NULL THEN
+        PERFORM pg_notify(pgq_channel(0), 'cancel');
+    END IF;
+    IF v_cancelled IS NOT NULL AND (SELECT last_value FROM pgq_waiting) > pgq_now_ms() THEN
+        PERFORM pg_notify(pgq_channel(0), 'done');
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        u.id,
+        CASE
+            WHEN u.id = ANY(v_cancelled) THEN 'cancelled'
+            WHEN u.id = ANY(v_requested) THEN 'requested'
+            WHEN EXISTS (SELECT FROM pgq_jobs AS j WHERE j.id = u.id) THEN 'finished'
+            ELSE 'unknown'
+        END
+    FROM unnest(p_jobs) AS u (id);
+END
+$$;
+
+-- Put finished jobs back: attempts count on, what was spent is forgotten. The body is locked, so
+-- that two callers cannot both put the same job back and prune cannot delete it meanwhile; the state
+-- is read afterwards with a new snapshot. Returns per job 'retried', 'running' (it waits or runs
+-- already), 'held' (another job holds its unique key) or 'unknown'.
+CREATE FUNCTION pgq_retry(p_jobs bigint [])
+RETURNS TABLE (job_id bigint, verdict text)
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+#variable_conflict use_column
+DECLARE
+    v_retried bigint [];
+    v_held bigint [];
+BEGIN
+    PERFORM FROM pgq_jobs AS j
+    WHERE j.id = ANY(p_jobs)
+    ORDER BY j.id
+    FOR NO KEY UPDATE;
+
+    WITH wanted AS MATERIALIZED (
+        SELECT
+            j.id, j.queue, j.entrypoint, j.priority, j.unique_key,
+            (SELECT max(a.attempt) FROM pgq_attempts AS a WHERE a.job_id = j.id) AS attempt
+        FROM pgq_jobs AS j
+        INNER JOIN pgq_job_states AS s ON s.id = j.id
+        WHERE j.id = ANY(p_jobs) AND s.state IN ('failed', 'cancelled', 'succeeded')
+        ORDER BY j.entrypoint COLLATE "C", j.unique_key COLLATE "C", j.id
+    ),
+
+    taken AS (
+        INSERT INTO pgq_locks (entrypoint, unique_key, job_id)
+        SELECT w.entrypoint, w.unique_key, w.id FROM wanted AS w WHERE w.unique_key IS NOT NULL
+        ON CONFLICT (entrypoint, unique_key) DO NOTHING
+        RETURNING pgq_locks.job_id
+    ),
+
+    again AS (
+        SELECT w.*, pgq_lane_id(w.queue, w.entrypoint, w.priority, 'plain') AS lane_id
+        FROM wanted AS w
+        WHERE w.unique_key IS NULL OR EXISTS (SELECT FROM taken AS t WHERE t.job_id = w.id)
+    ),
+
+    x AS MATERIALIZED (SELECT pg_current_xact_id() AS xid),
+
+    put AS (
+        INSERT INTO pgq_ready (lane_id, position, job_id, attempt)
+        SELECT g.lane_id, nextval('pgq_positions'), g.id, g.attempt
+        FROM x
+        CROSS JOIN again AS g
+        WHERE x.xid IS NOT NULL
+        RETURNING pgq_ready.job_id
+    ),
+
+    lanes AS (
+        INSERT INTO pgq_lanes (lane_id, priority, queue, entrypoint)
+        SELECT DISTINCT g.lane_id, g.priority, g.queue, g.entrypoint
+        FROM again AS g
+        WHERE NOT EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = g.lane_id)
+    )
+
+    SELECT
+        (SELECT array_agg(p.job_id) FROM put AS p),
+        (SELECT array_agg(w.id) FROM wanted AS w WHERE w.id NOT IN (SELECT g.id FROM again AS g))
+    INTO v_retried, v_held;
+
+    DELETE FROM pgq_cancels AS c WHERE c.job_id = ANY(v_retried);
+    IF v_retried IS NOT NULL THEN
+        PERFORM pgq_wake('');
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        u.id,
+        CASE
+            WHEN u.id = ANY(v_retried) THEN 'retried'
+            WHEN u.id = ANY(v_held) THEN 'held'
+            WHEN EXISTS (SELECT FROM pgq_jobs AS j WHERE j.id = u.id) THEN 'running'
+            ELSE 'unknown'
+        END
+    FROM unnest(p_jobs) AS u (id);
+END
+$$;
+
+-- Delete finished jobs with their attempts: at most p_limit bodies with id > p_from are looked at,
+-- in order. Locked bodies are left for the next time (SKIP LOCKED), and what was locked is judged
+-- again with a new snapshot. Returns the last id looked at (NULL: at the end) and how many went.
+CREATE FUNCTION pgq_prune(
+    p_from bigint,
+    p_limit integer,
+    p_succeeded interval,
+    p_failed interval,
+    p_cancelled interval
+)
+RETURNS TABLE (last_id bigint, pruned integer)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_last bigint;
+    v_ids bigint [];
+    v_locked bigint [];
+    v_pruned integer;
+BEGIN
+    SELECT max(j.id), array_agg(j.id) INTO v_last, v_ids
+    FROM (
+        SELECT b.id FROM pgq_jobs AS b WHERE b.id > p_from ORDER BY b.id LIMIT p_limit
+    ) AS j;
+    SELECT array_agg(k.id) INTO v_locked
+    FROM (
+        SELECT j.id
+        FROM pgq_jobs AS j
+        CROSS JOIN LATERAL (
+            SELECT a.outcome, a.finished_at
+            FROM pgq_attempts AS a
+            WHERE a.job_id = j.id
+            ORDER BY a.attempt DESC
+            LIMIT 1
+        ) AS o
+        WHERE
+            j.id = ANY(v_ids)
+            AND o.finished_at < clock_timestamp() - CASE o.outcome
+                WHEN 'succeeded' THEN p_succeeded
+                WHEN 'failed' THEN p_failed
+                WHEN 'cancelled' THEN p_cancelled
+            END
+        FOR UPDATE OF j SKIP LOCKED
+    ) AS k;
+
+    WITH gone AS (
+        DELETE FROM pgq_jobs AS j
+        WHERE
+            j.id = ANY(v_locked)
+            AND NOT EXISTS (SELECT FROM pgq_ready AS r WHERE r.job_id = j.id)
+            AND NOT EXISTS (SELECT FROM pgq_deferred AS d WHERE d.job_id = j.id)
+            AND NOT EXISTS (SELECT FROM pgq_blocked AS b WHERE b.job_id = j.id)
+            AND j.id NOT IN (SELECT unnest(l.job_ids) FROM pgq_leases AS l)
+        RETURNING j.id
+    ),
+
+    history AS (
+        DELETE FROM pgq_attempts AS a USING gone AS g WHERE a.job_id = g.id
+    ),
+
+    progress AS (
+        DELETE FROM pgq_progress AS p USING gone AS g WHERE p.job_id = g.id
+    )
+
+    SELECT count(*) INTO v_pruned FROM gone;
+    last_id := v_last;
+    pruned := v_pruned;
+    RETURN NEXT;
+END
+$$;

@@ -1,0 +1,266 @@
+"""What a job is, before it is written and after."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, IntEnum
+from typing import Any, NamedTuple
+
+from pgq_core.errors import InvalidInput
+from pgq_core.options import MAX_PAYLOAD
+
+
+class Priority(IntEnum):
+    """Names for priorities; lower runs first."""
+
+    CRITICAL = 0
+    HIGH = 1
+    NORMAL = 5
+    LOW = 10
+
+
+class JobState(str, Enum):
+    """Where a job stands. `LOST` is never seen unless rows were removed by hand."""
+
+    DEFERRED = "deferred"
+    READY = "ready"
+    BLOCKED = "blocked"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has its last outcome."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request to run an entrypoint, as read from the database."""
+
+    id: int
+    queue: str
+    entrypoint: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    payload: bytes
+    headers: dict[str, Any]
+    created_at: datetime
+    run_at: datetime | None
+    state: JobState
+    timeout: float | None = None
+    unique_key: str | None = None
+    concurrency_key: str | None = None
+    result: Any = None
+    error: dict[str, Any] | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def json(self) -> Any:
+        """The payload, decoded as JSON; None when there is no payload."""
+        return json.loads(self.payload) if self.payload else None
+
+
+class Attempt(NamedTuple):
+    """What one start of a job decided."""
+
+    job_id: int
+    attempt: int
+    outcome: str
+    worker_id: int | None
+    started_at: datetime | None
+    finished_at: datetime
+    error: dict[str, Any] | None
+    result: Any
+
+
+@dataclass(slots=True, frozen=True)
+class Schedule:
+    """One tick of a schedule, as its handler receives it."""
+
+    name: str
+    cron: str
+    timezone: str
+    tick: datetime
+    job: Job
+
+
+@dataclass(slots=True, frozen=True)
+class NewJob:
+    """A job not yet written. `None` leaves a value to the entrypoint, else to the database."""
+
+    entrypoint: str
+    payload: Any = None
+    priority: int | None = None
+    queue: str | None = None
+    delay: float | timedelta | None = None
+    run_at: datetime | timedelta | None = None
+    unique_key: str | None = None
+    concurrency_key: str | None = None
+    headers: dict[str, Any] | None = None
+    max_attempts: int | None = None
+    timeout: float | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class EnqueuedJob:
+    """What became of one enqueued job: its id, and whether it is new or the holder of its key."""
+
+    id: int
+    fresh: bool = field(default=True)
+
+
+class JobRow(NamedTuple):
+    """A NewJob checked and encoded: the columns of one INSERT."""
+
+    entrypoint: str
+    payload: bytes | None
+    priority: int
+    queue: str
+    run_at: datetime | None
+    delay: float | None
+    unique_key: str | None
+    concurrency_key: str | None
+    headers: str | None
+    max_attempts: int | None
+    timeout: float | None
+
+
+def row_of(job: NewJob, *, max_payload: int = MAX_PAYLOAD) -> JobRow:
+    """Check and encode a job. Raises InvalidInput naming the value and the way out."""
+    run_at, delay = due_of(job.run_at, job.delay)
+    return JobRow(
+        check_text("entrypoint", job.entrypoint),
+        encode_payload(job.payload, max_payload),
+        check_smallint("priority", 5 if job.priority is None else job.priority),
+        check_text("queue", "default" if job.queue is None else job.queue),
+        run_at,
+        delay,
+        None if job.unique_key is None else check_text("unique_key", job.unique_key),
+        None if job.concurrency_key is None else check_text("concurrency_key", job.concurrency_key),
+        encode_headers(job.headers),
+        None if job.max_attempts is None else check_smallint("max_attempts", job.max_attempts, 1),
+        check_timeout(job.timeout),
+    )
+
+
+def check_text(name: str, value: Any) -> str:
+    """A non-empty text PostgreSQL can hold, at most 1,000 bytes."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{name}={value!r}: give a str, not {type(value).__name__}")
+    if not value:
+        raise InvalidInput(f"{name}='': give a name that is not empty")
+    if "\x00" in value:
+        raise InvalidInput(f"{name}={value!r}: PostgreSQL texts cannot hold NUL; remove it")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{name}={value!r} is no valid text: {error}; replace it") from None
+    if size > 1000:
+        raise InvalidInput(f"{name} is {size} bytes long; 1000 are allowed: hash or shorten it")
+    return value
+
+
+def check_smallint(name: str, value: Any, lowest: int = -32768) -> int:
+    """An integer that fits PostgreSQL's smallint."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInput(f"{name}={value!r}: give an int, not {type(value).__name__}")
+    if not lowest <= value <= 32767:
+        raise InvalidInput(f"{name}={value!r}: give a number from {lowest} to 32767")
+    return int(value)
+
+
+def check_timeout(value: float | None) -> float | None:
+    """Seconds above zero, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise InvalidInput(f"timeout={value!r}: give seconds above 0, or None")
+    return float(value)
+
+
+def due_of(
+    run_at: datetime | timedelta | None, delay: float | timedelta | None
+) -> tuple[datetime | None, float | None]:
+    """When a job is due: an aware datetime, or seconds from the database's now."""
+    if run_at is not None and delay is not None:
+        raise InvalidInput(f"run_at={run_at!r} and delay={delay!r}: give only one of the two")
+    if isinstance(run_at, datetime):
+        if run_at.tzinfo is None or run_at.utcoffset() is None:
+            raise InvalidInput(
+                f"run_at={run_at!r} has no time zone; give an aware datetime, as in "
+                "datetime.now(timezone.utc) + timedelta(hours=1), or a timedelta"
+            )
+        return run_at, None
+    wait = run_at if run_at is not None else delay
+    if wait is None:
+        return None, None
+    name = "delay" if run_at is None else "run_at"
+    if isinstance(wait, timedelta):
+        wait = wait.total_seconds()
+    if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not math.isfinite(wait):
+        raise InvalidInput(f"{name}={wait!r}: give seconds, a timedelta or an aware datetime")
+    if not 0 <= wait <= 3.2e9:
+        raise InvalidInput(f"{name}={wait!r}: give seconds from 0 to 100 years")
+    return None, float(wait)
+
+
+def encode_payload(value: Any, limit: int = MAX_PAYLOAD) -> bytes | None:
+    """Bytes as they are, a str as UTF-8, anything else as JSON."""
+    if value is None:
+        return None
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        data = bytes(value)
+    else:
+        try:
+            text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+            data = text.encode()
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(
+                f"payload of type {type(value).__name__} cannot be written as JSON ({error}); "
+                "give bytes, a str, or values JSON can hold"
+            ) from None
+    if len(data) > limit:
+        raise InvalidInput(
+            f"payload is {len(data)} bytes, the limit is {limit}; store it elsewhere and enqueue "
+            "its key, or raise max_payload"
+        )
+    return data
+
+
+def encode_headers(headers: dict[str, Any] | None) -> str | None:
+    """Headers as JSON text that jsonb takes: a dict with str keys, no NaN, no NUL."""
+    if headers is None:
+        return None
+    if not isinstance(headers, dict) or not all(isinstance(key, str) for key in headers):
+        raise InvalidInput(f"headers={headers!r}: give a dict with str keys")
+    return encode_jsonb("headers", headers)
+
+
+def encode_jsonb(name: str, value: Any) -> str:
+    """A value as JSON text that PostgreSQL's jsonb accepts."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name} cannot be written as JSON: {error}") from None
+    if "\\u" in text:
+        check_jsonb_text(name, text)
+    return text
+
+
+def check_jsonb_text(name: str, text: str) -> None:
+    """Refuse what json.dumps writes and jsonb does not take: NUL and lone surrogates."""
+    plain = json.dumps(json.loads(text), ensure_ascii=False)
+    if "\\u0000" in plain.replace("\\\\", ""):
+        raise InvalidInput(f"{name} holds a NUL character, which jsonb cannot store; remove it")
+    try:
+        plain.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{name} holds text that is not valid Unicode: {error}") from None

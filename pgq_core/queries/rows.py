@@ -1,0 +1,80 @@
+"""From database rows to plain data and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pgq_core.errors import InvalidInput
+from pgq_core.models import Attempt, Job, JobRow, JobState, NewJob
+
+
+def decoded(text: Any) -> Any:
+    """A jsonb value: asyncpg gives text unless the user set a codec of their own."""
+    return json.loads(text) if isinstance(text, str) else text
+
+
+def job_from_view(row: Any) -> Job:
+    """A row of pgq_job_states."""
+    return Job(
+        id=row["id"],
+        queue=row["queue"],
+        entrypoint=row["entrypoint"],
+        priority=row["priority"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"] or 5,
+        payload=row["payload"] or b"",
+        headers=decoded(row["headers"]) or {},
+        created_at=row["created_at"],
+        run_at=row["run_at"],
+        state=JobState(row["state"]),
+        timeout=row["timeout"],
+        unique_key=row["unique_key"],
+        concurrency_key=row["concurrency_key"],
+        result=decoded(row["last_result"]),
+        error=decoded(row["last_error"]),
+        started_at=row["last_started_at"],
+        finished_at=row["last_finished_at"],
+    )
+
+
+def attempt_from_row(row: Any) -> Attempt:
+    """A row of pgq_attempts."""
+    *plain, error, result = row
+    return Attempt(*plain, decoded(error), decoded(result))
+
+
+def columns(rows: Sequence[JobRow]) -> dict[str, list[Any]]:
+    """The arguments of enqueue.sql."""
+    names = (
+        "entrypoints", "payloads", "priorities", "queues", "run_ats", "delays", "unique_keys",
+        "concurrency_keys", "headers", "max_attempts", "timeouts",
+    )  # fmt: skip
+    return {name: list(values) for name, values in zip(names, zip(*rows))}
+
+
+def as_list(name: str, value: Any, count: int) -> list[Any]:
+    """A scalar for every job, or a list with one value each. Raises InvalidInput (ValueError)."""
+    if not isinstance(value, (list, tuple)):
+        return [value] * count
+    if len(value) != count:
+        raise InvalidInput(
+            f"{name} has {len(value)} values for {count} entrypoints; give one for each, "
+            "or one scalar for all"
+        )
+    return list(value)
+
+
+def new_jobs(entrypoints: Any, **fields: Any) -> list[NewJob]:
+    """Jobs from parallel lists; scalars stand for every job."""
+    names = list(entrypoints) if isinstance(entrypoints, (list, tuple)) else [entrypoints]
+    lists = {name: as_list(name, value, len(names)) for name, value in fields.items()}
+    singular = {
+        "payloads": "payload", "priorities": "priority", "queues": "queue",
+        "unique_keys": "unique_key", "concurrency_keys": "concurrency_key",
+    }  # fmt: skip
+    return [
+        NewJob(name, **{singular.get(key, key): values[i] for key, values in lists.items()})
+        for i, name in enumerate(names)
+    ]

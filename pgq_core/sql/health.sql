@@ -1,0 +1,29 @@
+-- What a probe needs, cheaply: live workers, the oldest ready job's age, failures of the last hour.
+SELECT
+    (
+        SELECT count(*) FROM pgq_workers AS w
+        WHERE w.beat_at + w.lease_seconds * interval '1 second' >= clock_timestamp()
+    ) AS workers,
+    (
+        SELECT count(*) FROM pgq_workers AS w
+        WHERE w.beat_at + w.lease_seconds * interval '1 second' < clock_timestamp()
+    ) AS dead_workers,
+    (SELECT count(*) FROM pgq_workers AS w WHERE w.stalled_seconds > 0) AS stalled_workers,
+    (SELECT count(*) FROM pgq_workers AS w WHERE w.listener = 'deaf') AS deaf_workers,
+    (
+        SELECT extract(EPOCH FROM clock_timestamp() - min(greatest(j.created_at, j.run_at)))
+        FROM (
+            SELECT DISTINCT l.lane_id FROM pgq_lanes AS l
+        ) AS lane
+        CROSS JOIN LATERAL (
+            SELECT r.job_id FROM pgq_ready AS r
+            WHERE r.lane_id = lane.lane_id
+            ORDER BY r.position
+            LIMIT 1
+        ) AS head
+        INNER JOIN pgq_jobs AS j ON head.job_id = j.id
+    )::double precision AS oldest_ready,
+    (
+        SELECT count(*) FROM pgq_attempts AS a
+        WHERE a.outcome = 'failed' AND a.finished_at > clock_timestamp() - interval '1 hour'
+    ) AS failed_last_hour;

@@ -1,0 +1,6 @@
+-- The lane each of these jobs belongs to.
+SELECT
+    j.id,
+    pgq_lane_id(j.queue, j.entrypoint, j.priority, :kind) AS lane_id
+FROM pgq_jobs AS j
+WHERE j.id = ANY(:jobs);

@@ -1,0 +1,13 @@
+-- Register this process. Returns its id, its lock key and its channels.
+WITH made AS (
+    INSERT INTO pgq_workers (name, lease_seconds, info)
+    VALUES (:name, :lease, :info::text::jsonb)
+    RETURNING worker_id
+)
+
+SELECT
+    m.worker_id,
+    pgq_worker_key(m.worker_id) AS key,
+    pgq_channel(m.worker_id & 1048575) AS channel,
+    pgq_channel(0) AS common
+FROM made AS m;

@@ -1,0 +1,177 @@
+"""One look at the database: claim jobs, and learn what else there is to know."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from pgq_core.models import Job, JobState
+from pgq_core.registry import Registry
+from pgq_core.worker.book import Book, Running
+from pgq_core.worker.lanes import END, Lanes, Stretch
+from pgq_core.worker.line import Line
+
+IDLE_MS = 3000
+_BEGINNING = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_RUNNING = JobState.RUNNING
+
+
+@dataclass
+class Look:
+    """What a look said besides jobs. Times are seconds."""
+
+    epoch: str
+    due: float | None
+    gone: list[int]
+    stale: list[int]
+    cancels: dict[int, str | None]
+    newest_lane: int
+    paused: list[list[str]]
+    alone: bool
+    promoted: int
+
+
+@dataclass
+class DueMark:
+    """Where promotion begins to read: the same idea as marks and floors, over due times."""
+
+    floor: datetime = _BEGINNING
+    mark: datetime = _BEGINNING
+    pair: tuple[datetime, int] | None = None
+    swept: float = 0.0
+
+    def begin(self, now: float) -> datetime:
+        """From the floor once a second, else from shortly before the mark."""
+        if now - self.swept >= 1.0:
+            self.swept = now
+            return self.floor
+        return max(self.floor, self.mark - timedelta(seconds=2))
+
+    def learn(self, look: dict[str, Any], xid: int | None) -> None:
+        """Move mark and floor after a look."""
+        at = _BEGINNING + timedelta(seconds=look["now"]) - timedelta(milliseconds=1)
+        if look["promoted"] < 1000:
+            self.mark = at
+        if self.pair is not None and look["due_settled"]:
+            first = look["due_first"]
+            top = self.pair[0]
+            if first is not None:
+                top = min(top, _BEGINNING + timedelta(seconds=first) - timedelta(milliseconds=1))
+            self.floor = max(self.floor, top)
+            self.pair = None
+        if self.pair is None and xid is not None and look["promoted"]:
+            self.pair = (at, xid)
+
+
+@dataclass
+class Claimer:
+    """Turns plans into claims, and what comes back into running attempts and better plans."""
+
+    worker_id: int
+    line: Line
+    lanes: Lanes
+    book: Book
+    registry: Registry
+    due: DueMark = field(default_factory=DueMark)
+    epoch: str = ""
+    below_floor: int = 0
+
+    def __post_init__(self) -> None:
+        self._generation = 0
+
+    @property
+    def reconnected(self) -> bool:
+        """Whether the line is another one than at the last call; asking resets it."""
+        changed = self.line.generation != self._generation
+        self._generation = self.line.generation
+        return changed
+
+    async def claim(
+        self,
+        plan: Sequence[Stretch],
+        count: int,
+        *,
+        now: float,
+        look: bool = False,
+        idle: bool = False,
+    ) -> tuple[list[Running], Look | None]:
+        """Claim up to `count` jobs along the plan; with `look`, say what else is going on."""
+        token = secrets.randbits(62)
+        floors, pair = self.lanes.floors_plan(), self.lanes.settling.oldest() or (0, 0)
+        due_pair = self.due.pair
+        rows = await self.line.call(
+            "claim",
+            worker=self.worker_id,
+            token=token,
+            count=count,
+            lanes=[s.lane.id for s in plan],
+            starts=[s.start for s in plan],
+            ends=[s.end for s in plan],
+            caps=[self._cap(s.lane.entrypoint) for s in plan],
+            single=[s.lane.id for s in plan if self._single(s.lane.entrypoint)],
+            floor_lanes=[lane.id for lane in floors],
+            floors=[lane.floor for lane in floors],
+            settled=pair[0],
+            settle_xid=pair[1],
+            force_xid=look and not floors and any(lane.unswept for lane in self.lanes.by_id.values()),
+            look=look,
+            due_from=self.due.begin(now) if look else _BEGINNING,
+            due_settle=due_pair[1] if due_pair else END,
+            idle_ms=IDLE_MS if idle else None,
+        )
+        status = json.loads(rows.pop()["status"])
+        self._learn(plan, rows, len(rows) >= count, status, pair)
+        self.book.open(rows, token)
+        return [self._attempt(row) for row in rows], self._look(status)
+
+    def _learn(
+        self,
+        plan: Sequence[Stretch],
+        rows: list[Any],
+        full: bool,
+        status: dict[str, Any],
+        pair: tuple[int, int],
+    ) -> None:
+        last = status["last"]
+        if last < self.lanes.last:  # the sequence went back: a crash or a restore
+            self.lanes.forget()
+        self.lanes.last = last
+        taken: dict[int, int] = {}
+        for row in rows:
+            taken[row["lane_id"]] = max(row["position"], taken.get(row["lane_id"], 0))
+        self.lanes.learn_claim(plan, taken, full, last)
+        if status["floors"] is not None:
+            self.lanes.learn_floors(pair, status["floors"])
+        self.lanes.settling.note(last, status.get("xid"))
+
+    def _look(self, status: dict[str, Any]) -> Look | None:
+        raw = status["look"]
+        if raw is None:
+            return None
+        self.due.learn(raw, status.get("xid"))
+        cancels = {int(job): reason for job, reason in (raw["cancels"] or {}).items()}
+        return Look(
+            raw["epoch"], raw["due"], raw["gone"] or [], raw["stale"] or [], cancels,
+            raw["lanes"] or 0, raw["paused"] or [], raw["alone"], raw["promoted"],
+        )  # fmt: skip
+
+    def _cap(self, entrypoint: str) -> int:
+        entry = self.registry.entrypoints.get(entrypoint)
+        return entry.options.max_attempts if entry else 5
+
+    def _single(self, entrypoint: str) -> bool:
+        entry = self.registry.entrypoints.get(entrypoint)
+        return entry is not None and entry.options.transactional
+
+    def _attempt(self, row: Any) -> Running:
+        (_, lease, lane, _, attempt, spent, crashes, cap, id_, created, run_at, timeout, priority,
+         _, queue, entrypoint, unique, key, headers, payload) = row  # fmt: skip
+        job = Job(
+            id_, queue, entrypoint, priority, attempt, cap, payload or b"",
+            json.loads(headers) if headers else {}, created, run_at, _RUNNING, timeout, unique, key,
+        )  # fmt: skip
+        return Running(job, self.book.leases[lease], lane, spent, crashes, cap)

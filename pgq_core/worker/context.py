@@ -1,0 +1,99 @@
+"""What a handler gets besides its job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pgq_core.errors import InvalidInput, LeaseLost
+from pgq_core.models import NewJob
+from pgq_core.outcomes import Outcome, encode_result
+from pgq_core.queries import Queries
+from pgq_core.worker.book import Book, Running
+from pgq_core.worker.flusher import arrays
+
+
+class Noted:
+    """Done already; may be awaited all the same, so that `await context.progress(…)` reads well."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+class Context:
+    """The handler's second argument: progress, cancellation, transaction, enqueue, resources."""
+
+    def __init__(
+        self,
+        run: Running,
+        book: Book,
+        queries: Queries,
+        worker_id: int,
+        resources: Any,
+        enqueue: Callable[..., Awaitable[Any]],
+    ) -> None:
+        self._run = run
+        self._book = book
+        self._queries = queries
+        self._worker_id = worker_id
+        self._enqueue = enqueue
+        self.resources = resources
+
+    @property
+    def job(self) -> Any:
+        """The job this attempt runs."""
+        return self._run.job
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt has been asked to stop: a plain function should look and return."""
+        return self._run.why is not None
+
+    def progress(self, fraction: float | None = None, message: str | None = None) -> Noted:
+        """Say how far the job is: a fraction from 0 to 1, a message, or both.
+
+        Costs nothing here; the worker writes the newest at most once a second.
+        """
+        if fraction is not None and not 0 <= fraction <= 1:
+            raise InvalidInput(f"progress({fraction!r}): give a fraction from 0 to 1")
+        self._run.progress = (fraction, message)
+        return Noted()
+
+    async def enqueue(self, entrypoint: str, payload: Any = None, **options: Any) -> Any:
+        """Enqueue another job, as `pgq.enqueue` does."""
+        return await self._enqueue(NewJob(entrypoint, payload), **options)
+
+    @asynccontextmanager
+    async def transaction(self, result: Any = None) -> AsyncIterator[Any]:
+        """A connection in a transaction whose commit also completes the job.
+
+        The lease is checked and the outcome written as the last statements before COMMIT. Raises
+        LeaseLost, and rolls back, when another worker owns the job by then.
+        """
+        async with self._queries.driver.transaction() as connection:
+            yield connection
+            await self._complete(connection, result)
+        self._run.completed = True
+        self._book.settle(self._run.lease)
+
+    async def _complete(self, connection: Any, result: Any) -> None:
+        run = self._run
+        text, problem = encode_result(result, 64 * 1024)
+        if problem is not None:
+            raise InvalidInput("transaction(result=…): the result cannot be stored as JSON")
+        now = time.monotonic()
+        run.ended = now
+        alone = run.lease.open == 1
+        mine, other = ([run.lease.id], [run.lease.token]), ([], [])
+        (shut, shut_tokens), (keep, keep_tokens) = (mine, other) if alone else (other, mine)
+        refused = await self._queries.call(
+            "finish", connection, worker=self._worker_id, shut=shut, shut_tokens=shut_tokens,
+            open=keep, open_tokens=keep_tokens,
+            **arrays([(run, Outcome(run.job, "succeeded", None, text))], now),
+        )  # fmt: skip
+        run.ended = 0.0
+        if refused:
+            raise LeaseLost(run.job.id, run.job.attempt)

@@ -1,0 +1,221 @@
+"""Where to look for jobs: the lanes a worker serves, and how far each is known to be empty.
+
+Everything here is an optimisation kept in memory. `mark`: everything up to there has been taken or
+was not there when we looked. `floor`: nothing up to there can ever appear again. A claim starts a
+short window below the mark; what lies between the floor and that window (jobs whose transaction drew
+a position early and committed late) is found by sweeps. Why this is sound, and which simpler forms
+lose jobs, stands in docs/adr/0003-marks-and-floors.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+END = 2**63 - 1
+WINDOW = 256  # positions below the mark that every claim scans again
+STRIDE = 4096  # positions an untouched lane may fall behind before its mark follows
+SLICE = 20_000  # positions one sweep walks in one lane
+PROBES = 64  # lanes last seen empty that one claim looks into
+
+
+@dataclass(slots=True)
+class Lane:
+    """One (queue, entrypoint, priority) with what we know of it."""
+
+    id: int
+    queue: str
+    entrypoint: str
+    priority: int
+    kind: str = "plain"
+    mark: int = 0
+    floor: int = 0
+    cursor: int = 0
+    empty: bool = False
+    paused: bool = False
+
+    @property
+    def start(self) -> int:
+        """Where a claim begins: behind this position."""
+        return max(self.floor, self.mark - WINDOW)
+
+    @property
+    def unswept(self) -> bool:
+        """Whether something may lie between the floor and the window."""
+        return self.mark - WINDOW > self.floor
+
+
+class Stretch(NamedTuple):
+    """A part of a lane that a claim scans: behind `start`, up to `end`."""
+
+    lane: Lane
+    start: int
+    end: int
+
+
+@dataclass
+class Settling:
+    """Which positions no open transaction can still bring.
+
+    A claim reads the last position drawn and later gets a transaction id: every transaction that
+    drew up to that position has a smaller id. Once the oldest open transaction is not smaller, they
+    have all ended.
+    """
+
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+
+    def note(self, last: int, xid: int | None) -> None:
+        """Remember a pair; at most eight wait, the newest gives way."""
+        if xid is not None:
+            if len(self.pairs) >= 8:
+                self.pairs.pop()
+            self.pairs.append((last, xid))
+
+    def oldest(self) -> tuple[int, int] | None:
+        """The pair to ask about next."""
+        return self.pairs[0] if self.pairs else None
+
+    def settled(self, pair: tuple[int, int]) -> None:
+        """That pair has settled; it and all older ones are done with."""
+        self.pairs = [p for p in self.pairs if p[1] > pair[1]]
+
+
+class Lanes:
+    """The directory of served lanes, and the plan for the next claim."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Lane] = {}
+        self.settling = Settling()
+        self.last = 0
+        self.newest = -1
+        self._order: list[Lane] = []
+        self._turn = 0
+        self._probe = 0
+        self._sweep = 0
+        self._floor_turn = 0
+        self._named: set[int] = set()
+
+    def learn_directory(self, rows: Iterable[Any]) -> None:
+        """Take in lanes read from the database; known ones keep their marks."""
+        for row in rows:
+            if row["lane_id"] not in self.by_id:
+                self.by_id[row["lane_id"]] = Lane(
+                    row["lane_id"], row["queue"], row["entrypoint"], row["priority"], row["kind"]
+                )
+        self._order = sorted(
+            (lane for lane in self.by_id.values() if lane.kind == "plain"),
+            key=lambda lane: lane.priority,
+        )
+
+    def of_kind(self, kind: str) -> list[Lane]:
+        """The lanes of one kind, best priority first."""
+        found = [lane for lane in self.by_id.values() if lane.kind == kind and not lane.paused]
+        return sorted(found, key=lambda lane: lane.priority)
+
+    def pause(self, rules: Sequence[Sequence[str]]) -> None:
+        """Apply the pause flags: (queue, entrypoint or '') pairs."""
+        flags = {(rule[0], rule[1]) for rule in rules}
+        for lane in self.by_id.values():
+            lane.paused = (lane.queue, "") in flags or (lane.queue, lane.entrypoint) in flags
+
+    def name(self, lane_id: int) -> bool:
+        """Look into this lane next, whatever was seen; False when it is not ours."""
+        if lane_id in self.by_id:
+            self._named.add(lane_id)
+        return lane_id in self.by_id
+
+    def name_all(self) -> None:
+        """Look into every lane again."""
+        for lane in self._order:
+            lane.empty = False
+
+    def forget(self) -> None:
+        """Drop every mark and floor: the connection, the epoch or a fence broke."""
+        self.settling = Settling()
+        self.last = 0
+        for lane in self.by_id.values():
+            lane.mark = lane.floor = lane.cursor = 0
+            lane.empty = False
+
+    def plan(self) -> list[Stretch]:
+        """The stretches of the next claim: by priority, equals in rotation, empties in turn."""
+        self._turn += 1
+        lanes = [lane for lane in self._order if not lane.paused]
+        empty = [lane for lane in lanes if lane.empty and lane.id not in self._named]
+        if len(empty) > PROBES:
+            first = self._probe % len(empty)
+            self._probe = first + PROBES
+            skipped = set((lane.id for lane in (empty + empty)[first + PROBES : first + len(empty)]))
+            lanes = [lane for lane in lanes if lane.id not in skipped]
+        self._named.clear()
+        return [Stretch(lane, lane.start, END) for lane in rotate(lanes, self._turn)]
+
+    def sweep_plan(self) -> list[Stretch]:
+        """Slices between floor and window, of at most PROBES lanes in turn; empty when all is known."""
+        lanes = [lane for lane in self._order if lane.unswept and not lane.paused]
+        if len(lanes) > PROBES:
+            first = self._sweep % len(lanes)
+            self._sweep = first + PROBES
+            lanes = (lanes + lanes)[first : first + PROBES]
+        stretches = []
+        for lane in lanes:
+            top = lane.mark - WINDOW
+            start = lane.cursor if lane.floor < lane.cursor < top else lane.floor
+            stretches.append(Stretch(lane, start, min(top, start + SLICE)))
+        return stretches
+
+    def floors_plan(self) -> list[Lane]:
+        """The lanes whose floor should move: at most 16, in turn."""
+        if self.settling.oldest() is None:
+            return []
+        lanes = [lane for lane in self._order if lane.mark > lane.floor]
+        if len(lanes) > 16:
+            first = self._floor_turn % len(lanes)
+            self._floor_turn = first + 16
+            lanes = (lanes + lanes)[first : first + 16]
+        return lanes
+
+    def learn_claim(
+        self, plan: Sequence[Stretch], taken: dict[int, int], full: bool, last: int
+    ) -> None:
+        """Move marks after a claim: `taken` is the highest position per lane that had jobs."""
+        reached = max(
+            (i for i, stretch in enumerate(plan) if stretch.lane.id in taken), default=-1
+        )
+        for i, (lane, _, end) in enumerate(plan):
+            top = taken.get(lane.id)
+            exhausted = not full or i < reached
+            if end != END:
+                lane.cursor = end if exhausted else lane.cursor
+                continue
+            if top is not None:
+                lane.mark = max(lane.mark, top)
+            if exhausted:
+                lane.empty = top is None
+                if top is not None or last - lane.mark > STRIDE:
+                    lane.mark = max(lane.mark, last)
+            elif i <= reached:
+                lane.empty = False
+
+    def learn_floors(self, pair: tuple[int, int], floors: dict[str, int]) -> None:
+        """Move floors: `floors` was read in a snapshot in which the pair had settled."""
+        self.settling.settled(pair)
+        for lane_id, floor in floors.items():
+            lane = self.by_id[int(lane_id)]
+            lane.floor = max(lane.floor, floor)
+            lane.mark = max(lane.mark, lane.floor)
+
+
+def rotate(lanes: Sequence[Lane], turn: int) -> list[Lane]:
+    """Lanes by priority; within one priority the list begins elsewhere each turn."""
+    ordered: list[Lane] = []
+    group: list[Lane] = []
+    for lane in [*lanes, None]:
+        if group and (lane is None or lane.priority != group[0].priority):
+            cut = turn % len(group)
+            ordered += group[cut:] + group[:cut]
+            group = []
+        if lane is not None:
+            group.append(lane)
+    return ordered

@@ -1,0 +1,73 @@
+"""A connection of the worker's own that comes back after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import Any
+
+from pgq_core.db import DISCONNECTED
+from pgq_core.errors import DatabaseError
+from pgq_core.queries import Queries
+from pgq_core.sql import load
+
+log = logging.getLogger("pgq_core.worker")
+
+
+class Line:
+    """Calls statements on one dedicated connection; `generation` grows with every reconnect."""
+
+    def __init__(self, queries: Queries, name: str, timeout: float) -> None:
+        self.queries = queries
+        self.name = name
+        self.timeout = timeout
+        self.generation = 0
+        self._connection: Any = None
+        self._failures = 0
+
+    async def call(self, statement: str, /, **values: Any) -> list[Any]:
+        """Run a statement. After an error in DISCONNECTED nobody knows whether it took effect."""
+        if self._connection is None:
+            await self._open()
+        sql = load(statement, self.queries.schema)
+        try:
+            rows: list[Any] = await self._connection.fetch(
+                sql.text, *sql.bind(values), timeout=self.timeout
+            )
+        except DISCONNECTED:
+            self.drop()
+            raise
+        self._failures = 0
+        return rows
+
+    def drop(self) -> None:
+        """Give the connection up, without waiting for the other side."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def pause(self, error: BaseException) -> None:
+        """Wait before the next try: 50 ms, doubling up to 5 s, with jitter."""
+        self._failures += 1
+        if self._failures in (1, 10) or self._failures % 100 == 0:
+            log.warning("%s: database trouble (%s: %s); trying again", self.name,
+                        type(error).__name__, error)  # fmt: skip
+        delay = min(5.0, 0.05 * 2 ** min(self._failures - 1, 10))
+        await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+
+    async def close(self) -> None:
+        """Close politely."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=2)
+            except DISCONNECTED:
+                connection.terminate()
+
+    async def _open(self) -> None:
+        try:
+            self._connection = await asyncio.wait_for(self.queries.driver.connect(), 10)
+        except DatabaseError as error:
+            raise ConnectionError(str(error)) from error
+        self.generation += 1
