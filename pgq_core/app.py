@@ -200,8 +200,8 @@ class PgQueuer:
         """Enqueue one job and return its id.
 
         `payload`: bytes, str or JSON-able. `delay` seconds or timedelta, or `run_at` an aware
-        datetime. `connection=` joins the transaction open on it. A duplicate `unique_key` returns
-        the id of the job that holds it. Raises InvalidInput before any SQL; UnknownEntrypoint for
+        datetime. `connection=` joins the transaction open on it: asyncpg, psycopg, or a session or
+        connection of SQLAlchemy. A duplicate `unique_key` returns the id of its holder. Raises InvalidInput before any SQL; UnknownEntrypoint for
         a name not registered here, unless `check=False`.
         """
         job = entrypoint if isinstance(entrypoint, NewJob) else NewJob(
@@ -218,8 +218,41 @@ class PgQueuer:
         rows = [self.prepare(job, check=check) for job in jobs]
         if connection is None:
             return await self.queries.insert(rows)
-        queries = self._queries or Queries(connection, self.schema, self.max_payload)
-        return await queries.insert(rows, connection)
+        return await self._queries_on(connection).insert(rows, connection)
+
+    def enqueue_sync(
+        self,
+        entrypoint: str | NewJob,
+        payload: Any = None,
+        *,
+        connection: Any,
+        priority: int | None = None,
+        queue: str | None = None,
+        delay: float | timedelta | None = None,
+        run_at: datetime | timedelta | None = None,
+        unique_key: str | None = None,
+        concurrency_key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
+        check: bool = True,
+    ) -> int:
+        """`enqueue` for plain functions: in the transaction of a psycopg connection or a Session."""
+        job = entrypoint if isinstance(entrypoint, NewJob) else NewJob(
+            entrypoint, payload, priority, queue, delay, run_at, unique_key, concurrency_key,
+            None if headers is None else dict(headers), max_attempts, timeout,
+        )  # fmt: skip
+        return self.enqueue_many_sync([job], connection=connection, check=check)[0].id
+
+    def enqueue_many_sync(
+        self, jobs: Iterable[NewJob], *, connection: Any, check: bool = True
+    ) -> list[EnqueuedJob]:
+        """`enqueue_many` for plain functions: psycopg, or a Session or Connection of SQLAlchemy."""
+        rows = [self.prepare(job, check=check) for job in jobs]
+        return self._queries_on(connection).insert_sync(rows, connection)
+
+    def _queries_on(self, connection: Any) -> Queries:
+        return self._queries or Queries(connection, self.schema, self.max_payload)
 
     def prepare(self, job: NewJob, *, check: bool = True) -> JobRow:
         """Fill in what the entrypoint says, run the hooks, check and encode."""

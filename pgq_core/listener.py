@@ -96,9 +96,9 @@ class Sentinel:
         """Pass a wake-up on to every idle worker."""
         self._order("forward")
 
-    def beat_now(self) -> None:
-        """Beat as soon as possible, not at the next interval."""
-        self._order("beat")
+    def retake(self) -> None:
+        """The server was restarted: its locks are gone, open a new session."""
+        self._order("retake")
 
     def _order(self, order: str) -> None:
         self._orders.append(order)
@@ -177,7 +177,7 @@ class Sentinel:
             if self._lost.is_set():
                 raise ConnectionError("the connection was closed")
             left = self.pulse.beaten + self.interval - time.monotonic()
-            if left <= 0 or "beat" in self._orders:
+            if left <= 0:
                 await self._beat(connection, locked=locked, relocked=False)
                 continue
             try:
@@ -190,8 +190,14 @@ class Sentinel:
                 await self._call(connection, "stamp_woken")
             if "forward" in orders:
                 await self._call(connection, "tell_all", message="look")
-            if "beat" in orders:
-                self._orders.append("beat")
+            if "retake" in orders and not await self._holds(connection, locked):
+                raise ConnectionError("the session lock is gone")
+
+    async def _holds(self, connection: Any, locked: bool) -> bool:
+        """Whether this session still holds the lock it should hold."""
+        statement = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1"
+        pid = connection.get_server_pid()
+        return not locked or bool(await connection.fetchval(statement, pid, timeout=10))
 
     async def _subscribe(self, connection: Any) -> bool:
         """LISTEN, then hear ourselves within 2 s; False where notifications do not arrive."""
@@ -223,7 +229,6 @@ class Sentinel:
     async def _beat(self, connection: Any, *, locked: bool, relocked: bool) -> None:
         """Tell the database that we live. The clock starts before the statement is sent."""
         sent = time.monotonic()
-        self._orders = [order for order in self._orders if order != "beat"]
         silent = sent - self.pulse.ticked
         stalled = silent if silent > max(1.0, self.interval) else 0.0
         if stalled:

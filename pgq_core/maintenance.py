@@ -33,7 +33,7 @@ class Rescuer:
         self.seen = {worker: self.seen.get(worker, now) for worker in gone}
         return [w for w, since in self.seen.items() if now - since >= GRACE] + list(stale)
 
-    def next_look(self, now: float) -> float | None:
+    def next_look(self) -> float | None:
         """When to look again, while somebody is in the grace."""
         return min(self.seen.values()) + GRACE + 0.001 if self.seen else None
 

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
-
+from pgq_core.borrowed import fetch, fetch_sync
 from pgq_core.db import Driver
-from pgq_core.errors import InvalidInput, JobNotFound, SchemaMissing, WaitTimeout
+from pgq_core.errors import InvalidInput, JobNotFound, WaitTimeout
 from pgq_core.models import Attempt, EnqueuedJob, Job, JobRow, JobState, NewJob, row_of
 from pgq_core.options import MAX_PAYLOAD
 from pgq_core.queries import rows, schema
@@ -34,15 +33,8 @@ class Queries:
         self.max_payload = max_payload
 
     async def call(self, name: str, on: Any = None, /, **values: Any) -> list[Any]:
-        """Run `<name>.sql` on the driver, or on the connection given, and return its rows."""
-        statement = load(name, self.schema)
-        try:
-            found: list[Any] = await (on or self.driver).fetch(
-                statement.text, *statement.bind(values)
-            )
-        except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError):
-            raise SchemaMissing(self.schema) from None
-        return found
+        """Run `<name>.sql` on the driver, or on a connection of any kind, and return its rows."""
+        return list(await fetch(on or self.driver, load(name, self.schema), values, self.schema))
 
     async def initialize(self) -> None:
         """Install or upgrade the tables; does nothing when they are current."""
@@ -90,11 +82,15 @@ class Queries:
         """Write rows that were checked before, on the driver or on a connection of the caller's."""
         if not checked:
             return []
-        if len(checked) == 1 and checked[0].unique_key is None:
-            made = await self.call("insert_job", on, **checked[0]._asdict())
-            return [EnqueuedJob(made[0]["id"])]
-        found = await self.call("enqueue", on, **rows.columns(checked))
-        return [EnqueuedJob(row["job_id"], row["fresh"]) for row in found]
+        name, values = rows.insertion(checked)
+        return rows.inserted(await self.call(name, on, **values))
+
+    def insert_sync(self, checked: Sequence[JobRow], on: Any) -> list[EnqueuedJob]:
+        """The same on a connection that blocks: psycopg, or a Session of SQLAlchemy's."""
+        if not checked:
+            return []
+        name, values = rows.insertion(checked)
+        return rows.inserted(fetch_sync(on, load(name, self.schema), values, self.schema))
 
     async def get_job(self, id: int) -> Job:
         """One job with its state. Raises JobNotFound."""

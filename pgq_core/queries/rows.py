@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pgq_core.errors import InvalidInput
-from pgq_core.models import Attempt, Job, JobRow, JobState, NewJob
+from pgq_core.models import Attempt, EnqueuedJob, Job, JobRow, JobState, NewJob
 
 
 def decoded(text: Any) -> Any:
@@ -52,6 +52,21 @@ def columns(rows: Sequence[JobRow]) -> dict[str, list[Any]]:
         "concurrency_keys", "headers", "max_attempts", "timeouts",
     )  # fmt: skip
     return {name: list(values) for name, values in zip(names, zip(*rows))}
+
+
+def insertion(rows: Sequence[JobRow]) -> tuple[str, dict[str, Any]]:
+    """The statement that writes these rows, and its values."""
+    if len(rows) == 1 and rows[0].unique_key is None:
+        return "insert_job", rows[0]._asdict()
+    return "enqueue", columns(rows)
+
+
+def inserted(found: Sequence[Any]) -> list[EnqueuedJob]:
+    """What either statement says of the jobs it wrote."""
+    return [
+        EnqueuedJob(row["job_id"], row["fresh"]) if "job_id" in row.keys() else EnqueuedJob(row["id"])
+        for row in found
+    ]
 
 
 def as_list(name: str, value: Any, count: int) -> list[Any]:

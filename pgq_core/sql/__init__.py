@@ -2,14 +2,15 @@
 
 A file can be run in psql as it is (`psql -v limit=10 …`); here `:name` becomes `$1`, `$2`, … and
 every name that begins with `pgq_` is qualified with the schema, so that a statement means the same
-on any connection, whatever its search_path.
+on any connection, whatever its search_path. Other libraries than asyncpg want the parameters in
+another style; the statement stays the same.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +18,7 @@ from typing import Any
 _TOKEN = re.compile(
     r"(?P<skip>--[^\n]*|'(?:[^']|'')*'|::)|:(?P<name>[a-z_]+)|\b(?P<object>pgq_[a-z_]+)"
 )
+_NUMBERED = re.compile(r"\$(\d+)")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,19 @@ class Statement:
     def bind(self, values: dict[str, Any]) -> list[Any]:
         """The values in the order of the parameters."""
         return [values[name] for name in self.names]
+
+    @cached_property
+    def pyformat(self) -> str:
+        """The text with `%(name)s`, for psycopg."""
+        return self._styled(self.text.replace("%", "%%"), "%({})s")
+
+    @cached_property
+    def colon(self) -> str:
+        """The text with `:name`, for SQLAlchemy's text(); any other colon is escaped."""
+        return self._styled(self.text.replace(":", "\\:"), ":{}")
+
+    def _styled(self, text: str, style: str) -> str:
+        return _NUMBERED.sub(lambda match: style.format(self.names[int(match[1]) - 1]), text)
 
 
 @lru_cache(maxsize=None)

@@ -3,7 +3,9 @@ SELECT
     e.job_id,
     e.fresh
 FROM pgq_enqueue(
-    :entrypoints, :payloads, :priorities, :queues, :run_ats, :delays, :unique_keys,
-    :concurrency_keys, :headers, :max_attempts, :timeouts
+    :entrypoints::text[], :payloads::bytea[], :priorities::smallint[], :queues::text[],
+    :run_ats::timestamptz[], :delays::double precision[], :unique_keys::text[],
+    :concurrency_keys::text[], :headers::text[], :max_attempts::smallint[],
+    :timeouts::double precision[]
 ) AS e
 ORDER BY e.ordinal;

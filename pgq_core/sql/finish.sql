@@ -3,6 +3,9 @@ SELECT
     refused,
     reason
 FROM pgq_finish(
-    :worker, :shut, :shut_tokens, :open, :open_tokens, :leases, :jobs, :attempts, :outcomes,
-    :started, :finished, :errors, :results, :lanes, :delays, :spent, :crashes, :keyed, :requeue
+    :worker, :shut::bigint[], :shut_tokens::bigint[], :open::bigint[], :open_tokens::bigint[],
+    :leases::bigint[], :jobs::bigint[], :attempts::integer[], :outcomes::text[],
+    :started::double precision[], :finished::double precision[], :errors::text[],
+    :results::text[], :lanes::bigint[], :delays::double precision[], :spent::smallint[],
+    :crashes::smallint[], :keyed, :requeue
 );

@@ -78,5 +78,7 @@ class Book:
     def hopeless(self, known: set[tuple[int, int]]) -> list[Running]:
         """The attempts whose lease the database does not know any more."""
         return [
-            run for run in self.running.values() if (run.lease.id, run.lease.token) not in known
+            run
+            for run in self.running.values()
+            if not run.completed and (run.lease.id, run.lease.token) not in known
         ]

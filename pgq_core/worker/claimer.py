@@ -83,9 +83,8 @@ class Claimer:
     def __post_init__(self) -> None:
         self._generation = 0
 
-    @property
-    def reconnected(self) -> bool:
-        """Whether the line is another one than at the last call; asking resets it."""
+    def take_reconnected(self) -> bool:
+        """Whether the line is another one than when we last asked."""
         changed = self.line.generation != self._generation
         self._generation = self.line.generation
         return changed
@@ -107,7 +106,7 @@ class Claimer:
             "claim",
             worker=self.worker_id,
             token=token,
-            count=count,
+            count=max(count, 0),
             lanes=[s.lane.id for s in plan],
             starts=[s.start for s in plan],
             ends=[s.end for s in plan],
@@ -124,7 +123,7 @@ class Claimer:
             idle_ms=IDLE_MS if idle else None,
         )
         status = json.loads(rows.pop()["status"])
-        self._learn(plan, rows, len(rows) >= count, status, pair)
+        self._learn(plan, rows, 0 < count <= len(rows), status, pair)
         self.book.open(rows, token)
         return [self._attempt(row) for row in rows], self._look(status)
 

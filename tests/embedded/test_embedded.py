@@ -141,11 +141,12 @@ def test_starts_again_after_stop(open_directory: Path) -> None:
         assert ask(server, "SELECT 1") == 1
 
 
-def test_notices_a_server_that_died() -> None:
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL])
+def test_notices_a_server_that_died(number: signal.Signals) -> None:
     """A server killed from outside is seen as gone, and start brings it back with its data."""
     with EmbeddedServer() as server:
         ask(server, "CREATE TABLE kept AS SELECT 42 AS answer")
-        os.kill(server.pid, signal.SIGQUIT)
+        os.kill(server.pid, number)
         until(lambda: not server.running)
         server.start()
         assert ask(server, "SELECT answer FROM kept") == 42

@@ -1,0 +1,173 @@
+"""Everything a worker opens at the start and closes at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from pgq_core.db import DISCONNECTED
+from pgq_core.errors import DatabaseError
+from pgq_core.listener import Sentinel
+from pgq_core.maintenance import Upkeep
+from pgq_core.worker.attempts import Attempts
+from pgq_core.worker.audit import Audit
+from pgq_core.worker.book import Running
+from pgq_core.worker.claimer import Claimer
+from pgq_core.worker.context import Context
+from pgq_core.worker.flusher import Flusher
+from pgq_core.worker.line import Line
+from pgq_core.worker.suspects import Suspects
+
+if TYPE_CHECKING:
+    from pgq_core.worker.worker import Worker
+
+log = logging.getLogger("pgq_core.worker")
+
+TROUBLE = (*DISCONNECTED, asyncpg.PostgresError, DatabaseError)
+LAST_WORDS = 5.0  # seconds a cancelled handler has to end
+
+
+class Crew:
+    """The parts around the loop: sentinel, claimer, flusher, attempts, and tasks that tick."""
+
+    def __init__(self, worker: Worker, sentinel: Sentinel) -> None:
+        queries, options, book = worker.queries, worker.options, worker.book
+        self.worker = worker
+        self.sentinel = sentinel
+        self.worker_id = sentinel.identity.worker_id
+        self.flusher = Flusher(
+            self.worker_id, Line(queries, "flush", options.lease), book, worker.distrust
+        )
+        self.flusher.on_written = worker.written
+        self.claimer = Claimer(
+            self.worker_id, Line(queries, "claim", options.lease), worker.lanes, book,
+            worker.registry,
+        )  # fmt: skip
+        self.audit = Audit(self.claimer, self.flusher, options.lease)
+        self.suspects = Suspects(self.claimer, self.flusher, worker.look_now)
+        self.attempts = Attempts(
+            worker.registry, book, self.flusher, self._context, worker.slot_freed, worker.hooks,
+            options.threads or options.concurrency,
+        )  # fmt: skip
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def open(cls, worker: Worker) -> Crew:
+        """Check the schema, register the process, start the tasks."""
+        await worker.queries.check()
+        options = worker.options
+        info = {
+            "entrypoints": sorted(worker.registry.entrypoints),
+            "queues": None if options.queues is None else list(options.queues),
+            "concurrency": options.concurrency,
+        }
+        sentinel = Sentinel(worker.queries, options.lease, info, worker.hear, options.listen)
+        await sentinel.start()
+        crew = cls(worker, sentinel)
+        upkeep = Upkeep(worker.queries, options.prune)
+        crew._spawn(crew.flusher.run(), upkeep.run(), crew._tick())
+        log.info("worker %d started: %s", crew.worker_id, info)
+        return crew
+
+    def check(self) -> None:
+        """Raise what a task of ours died of."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
+    def _spawn(self, *coroutines: Coroutine[Any, Any, None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks += [loop.create_task(coroutine) for coroutine in coroutines]
+
+    def _context(self, run: Running) -> Context:
+        worker = self.worker
+        return Context(
+            run, worker.book, worker.queries, self.worker_id, worker.resources, worker.enqueue
+        )
+
+    # -- ticking ----------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        """Four times a second tell the sentinel that the loop turns; once, write progress."""
+        turn = 0
+        while True:
+            self._pulse()
+            if turn % 4 == 0:
+                await self._write_progress()
+            turn += 1
+            await asyncio.sleep(0.25)
+
+    def _pulse(self) -> None:
+        """A process that cannot beat stops its own jobs before its lease ends."""
+        now, pulse, running = time.monotonic(), self.sentinel.pulse, self.worker.book.running
+        pulse.ticked, pulse.running = now, len(running)
+        if running and now - pulse.beaten > 0.8 * self.worker.options.lease:
+            log.error("no beat for %.1f s: stopping our jobs before the lease ends",
+                      now - pulse.beaten)  # fmt: skip
+            self.attempts.stop_all("shutdown", "the database could not be reached")
+
+    async def _write_progress(self) -> None:
+        for run in [run for run in self.worker.book.running.values() if run.progress is not None]:
+            (fraction, message), run.progress = run.progress or (None, None), None
+            try:
+                await self.worker.queries.call(
+                    "progress", id=run.job.id, attempt=run.job.attempt, fraction=fraction,
+                    message=message,
+                )  # fmt: skip
+            except TROUBLE as error:
+                log.warning("job %d: progress not written: %s", run.job.id, error)
+
+    # -- closing ----------------------------------------------------------------------------
+
+    async def close(self, hurry: asyncio.Event) -> None:
+        """Running jobs get their time, then are cancelled and given back; then say goodbye."""
+        stubborn = await self._wind_down(hurry)
+        await self._flush_last()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not stubborn or self.worker.exit_hard:
+            await self._sign_off()
+        await self.sentinel.stop()
+        await self.claimer.line.close()
+        await self.flusher.line.close()
+        self.attempts.close()
+
+    async def _wind_down(self, hurry: asyncio.Event) -> list[Running]:
+        """Returns the attempts that do not end, however they are asked."""
+        loop = asyncio.get_running_loop()
+        patience = [
+            loop.create_task(hurry.wait()),
+            loop.create_task(self.attempts.finished(self.worker.options.shutdown_timeout)),
+        ]
+        await asyncio.wait(patience, return_when=asyncio.FIRST_COMPLETED)
+        for task in patience:
+            task.cancel()
+        if not self.worker.book.running:
+            return []
+        self.attempts.stop_all("shutdown", "the worker is stopping")
+        if await self.attempts.finished(LAST_WORDS if not hurry.is_set() else 1.0):
+            return []
+        stubborn = list(self.worker.book.running.values())
+        for run in stubborn:
+            log.error("job %d does not stop; it is left behind", run.job.id)
+        if self.worker.exit_hard:
+            self.attempts.give_back_stubborn()
+        return stubborn
+
+    async def _flush_last(self) -> None:
+        try:
+            await asyncio.wait_for(self.flusher.drained(), self.worker.options.lease)
+        except asyncio.TimeoutError:
+            log.error("outcomes could not be written before the end; other workers take over")
+
+    async def _sign_off(self) -> None:
+        try:
+            await self.flusher.line.call("unregister_worker", worker=self.worker_id)
+        except TROUBLE as error:
+            log.warning("could not sign off: %s", error)

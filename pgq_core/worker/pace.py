@@ -1,0 +1,64 @@
+"""When to look at the database again."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+
+FIRST_LOOK = 0.005  # after work, an idle worker looks again this soon …
+GROWTH = 1.5  # … then ever later, up to WorkerOptions.idle_look
+BUSY_LOOK = 0.05  # while claims come back full
+FULL_LOOK = 0.25  # while no slot is free
+
+
+@dataclass
+class Pace:
+    """`hungry`: there may be jobs to claim at once. `backlog`: the last claim came back full.
+
+    A claim needs free slots and hunger; a look (promotion, dead workers, cancellations, pause
+    flags) happens when `next_look` has come, whatever else is going on.
+    """
+
+    idle_look: float
+    hungry: bool = True
+    backlog: bool = False
+    next_look: float = 0.0
+    next_sweep: float = 0.0
+    delay: float = FIRST_LOOK
+
+    def look_due(self, now: float) -> bool:
+        """Whether the next look's time has come."""
+        return now >= self.next_look
+
+    def at_once(self) -> None:
+        """Claim and look as soon as possible."""
+        self.hungry, self.next_look = True, 0.0
+
+    def no_later_than(self, moment: float) -> None:
+        """Look at that moment at the latest."""
+        self.next_look = min(self.next_look, moment)
+
+    def claimed(self, got: int, free: int, look: bool) -> None:
+        """After a claim of up to `free` brought `got`: at once again when full, else ever later."""
+        now = time.monotonic()
+        if free > 0:
+            self.backlog = self.hungry = free <= got
+        if got:
+            self.delay = FIRST_LOOK
+        elif look:
+            self.delay = min(self.delay * GROWTH, self.idle_look)
+        if free <= 0:
+            pause = FULL_LOOK
+        elif self.backlog:
+            pause = BUSY_LOOK
+        else:
+            pause = self.delay * random.uniform(1.0, 1.15)
+        if look or not self.backlog:
+            self.next_look = now + pause
+
+    def swept(self, started: float) -> None:
+        """Sweeps take at most a tenth of the time and are at least 5 ms apart."""
+        now = time.monotonic()
+        self.next_sweep = now + max(0.005, 9 * (now - started))
+        self.no_later_than(self.next_sweep + self.delay)
