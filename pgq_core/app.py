@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
 from pgq_core.db import AsyncpgPoolDriver, Driver, connector, unreachable
-from pgq_core.errors import NotBound, UnknownEntrypoint
+from pgq_core.errors import DuplicateJob, NotBound, UnknownEntrypoint
 from pgq_core.hooks import Hook
 from pgq_core.models import EnqueuedJob, Job, JobRow, NewJob, Schedule, row_of
 from pgq_core.options import MAX_PAYLOAD, EntrypointOptions, WorkerOptions
@@ -22,7 +22,11 @@ from pgq_core.queries import Queries
 from pgq_core.registry import Handler, Registry
 from pgq_core.retries import Backoff, BackoffRule
 from pgq_core.schedules import ScheduleRule
+from pgq_core.tasks import EntrypointSettings, TaskDecorator
 from pgq_core.worker import Worker
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 H = TypeVar("H", bound=Handler)
 Errors = type[BaseException] | Sequence[type[BaseException]]
@@ -114,6 +118,7 @@ class PgQueuer:
         self,
         name: str,
         *,
+        aliases: Sequence[str] = (),
         queue: str = "default",
         priority: int = 5,
         max_attempts: int = 5,
@@ -129,7 +134,7 @@ class PgQueuer:
 
         Its return value is the job's result. Raising retries with `backoff` until `max_attempts`
         are spent (1: at most once); errors in `no_retry_on` fail at once. `timeout` is in seconds.
-        Raises InvalidInput or AlreadyRegistered.
+        `aliases` are old names whose jobs are served too. Raises InvalidInput or AlreadyRegistered.
         """
         options = EntrypointOptions(
             queue=queue,
@@ -145,10 +150,26 @@ class PgQueuer:
         )
 
         def register(handler: H) -> H:
-            self.registry.add(name, handler, options)
+            for each in (name, *aliases):
+                self.registry.add(each, handler, options)
             return handler
 
         return register
+
+    def task(
+        self,
+        name: str | None = None,
+        *,
+        aliases: Sequence[str] = (),
+        **settings: Unpack[EntrypointSettings],
+    ) -> TaskDecorator:
+        """Register a function whose signature says what its jobs carry (default name: its own).
+
+        Arguments are checked by pydantic, at enqueue and again at run. A first parameter annotated
+        `Context` or `Job` is handed in. `settings` are those of `entrypoint`. The function becomes
+        a `Task`: `await send_email.enqueue(to="…")`. Raises MissingExtra without pydantic.
+        """
+        return TaskDecorator(self, name, aliases, settings)
 
     def schedule(
         self,
@@ -194,6 +215,10 @@ class PgQueuer:
         headers: Mapping[str, Any] | None = None,
         max_attempts: int | None = None,
         timeout: float | None = None,
+        unique_for: float | timedelta | None = None,
+        on_duplicate: str = "keep",
+        after: Sequence[int] = (),
+        on_failure: str | None = None,
         connection: Any = None,
         check: bool = True,
     ) -> int:
@@ -201,12 +226,16 @@ class PgQueuer:
 
         `payload`: bytes, str or JSON-able. `delay` seconds or timedelta, or `run_at` an aware
         datetime. `connection=` joins the transaction open on it: asyncpg, psycopg, or a session or
-        connection of SQLAlchemy. A duplicate `unique_key` returns the id of its holder. Raises InvalidInput before any SQL; UnknownEntrypoint for
-        a name not registered here, unless `check=False`.
+        connection of SQLAlchemy. A duplicate `unique_key` returns the id of the job that holds it
+        (`on_duplicate`: keep, replace one that has not started, or raise DuplicateJob). `after`:
+        ids of jobs that must end first; `on_failure`: run, skip or cancel when one of them fails.
+        Raises InvalidInput before any SQL; UnknownEntrypoint for a name not registered here, unless
+        `check=False`.
         """
         job = entrypoint if isinstance(entrypoint, NewJob) else NewJob(
             entrypoint, payload, priority, queue, delay, run_at, unique_key, concurrency_key,
-            None if headers is None else dict(headers), max_attempts, timeout,
+            None if headers is None else dict(headers), max_attempts, timeout, unique_for,
+            on_duplicate=on_duplicate, after=after, on_failure=on_failure,
         )  # fmt: skip
         made = await self.enqueue_many([job], connection=connection, check=check)
         return made[0].id
@@ -215,10 +244,14 @@ class PgQueuer:
         self, jobs: Iterable[NewJob], *, connection: Any = None, check: bool = True
     ) -> list[EnqueuedJob]:
         """Enqueue jobs in one statement; per job its id and whether it is new, in input order."""
-        rows = [self.prepare(job, check=check) for job in jobs]
-        if connection is None:
-            return await self.queries.insert(rows)
-        return await self._queries_on(connection).insert(rows, connection)
+        fellows = list(jobs)
+        rows = [self.prepare(job, check=check, fellows=fellows) for job in fellows]
+        if connection is not None:
+            return unduplicated(fellows, await self._queries_on(connection).insert(rows, connection))
+        if any(job.on_duplicate == "raise" for job in fellows):
+            async with self.queries.driver.transaction() as own:  # rolled back by DuplicateJob
+                return unduplicated(fellows, await self.queries.insert(rows, own))
+        return await self.queries.insert(rows)
 
     def enqueue_sync(
         self,
@@ -235,12 +268,17 @@ class PgQueuer:
         headers: Mapping[str, Any] | None = None,
         max_attempts: int | None = None,
         timeout: float | None = None,
+        unique_for: float | timedelta | None = None,
+        on_duplicate: str = "keep",
+        after: Sequence[int] = (),
+        on_failure: str | None = None,
         check: bool = True,
     ) -> int:
-        """`enqueue` for plain functions: in the transaction of a psycopg connection or a Session."""
+        """`enqueue` for plain functions, in a psycopg connection's or a Session's transaction."""
         job = entrypoint if isinstance(entrypoint, NewJob) else NewJob(
             entrypoint, payload, priority, queue, delay, run_at, unique_key, concurrency_key,
-            None if headers is None else dict(headers), max_attempts, timeout,
+            None if headers is None else dict(headers), max_attempts, timeout, unique_for,
+            on_duplicate=on_duplicate, after=after, on_failure=on_failure,
         )  # fmt: skip
         return self.enqueue_many_sync([job], connection=connection, check=check)[0].id
 
@@ -248,13 +286,16 @@ class PgQueuer:
         self, jobs: Iterable[NewJob], *, connection: Any, check: bool = True
     ) -> list[EnqueuedJob]:
         """`enqueue_many` for plain functions: psycopg, or a Session or Connection of SQLAlchemy."""
-        rows = [self.prepare(job, check=check) for job in jobs]
-        return self._queries_on(connection).insert_sync(rows, connection)
+        fellows = list(jobs)
+        rows = [self.prepare(job, check=check, fellows=fellows) for job in fellows]
+        return unduplicated(fellows, self._queries_on(connection).insert_sync(rows, connection))
 
     def _queries_on(self, connection: Any) -> Queries:
         return self._queries or Queries(connection, self.schema, self.max_payload)
 
-    def prepare(self, job: NewJob, *, check: bool = True) -> JobRow:
+    def prepare(
+        self, job: NewJob, *, check: bool = True, fellows: Sequence[NewJob] = ()
+    ) -> JobRow:
         """Fill in what the entrypoint says, run the hooks, check and encode."""
         for hook in self.hooks:
             job = hook.enqueueing(job)
@@ -267,7 +308,7 @@ class PgQueuer:
             )
         elif check and self.registry.entrypoints:
             raise UnknownEntrypoint(job.entrypoint, self.registry.entrypoints)
-        return row_of(job, max_payload=self.max_payload)
+        return row_of(job, max_payload=self.max_payload, fellows=fellows)
 
     # -- running ----------------------------------------------------------------------------
 
@@ -323,6 +364,14 @@ class PgQueuer:
             self._worker.stop(now)
 
 
+def unduplicated(jobs: Sequence[NewJob], made: list[EnqueuedJob]) -> list[EnqueuedJob]:
+    """What was made. Raises DuplicateJob where a job wanted that."""
+    for job, one in zip(jobs, made, strict=True):
+        if job.on_duplicate == "raise" and not one.fresh:
+            raise DuplicateJob(job.entrypoint, job.unique_key or "", one.id)
+    return made
+
+
 def as_tuple(errors: Errors) -> tuple[type[BaseException], ...]:
     """One exception class or several."""
     return (errors,) if isinstance(errors, type) else tuple(errors)
@@ -332,7 +381,7 @@ def on_tick(rule: ScheduleRule, handler: Handler) -> Handler:
     """A handler that takes the tick's job and calls the user's with a Schedule."""
 
     def tick_of(job: Job) -> Schedule:
-        tick = (job.json() or {}).get("tick")
+        tick = job.headers.get("pgq-tick")
         at = datetime.fromisoformat(tick) if tick else job.run_at or job.created_at
         return Schedule(rule.name, rule.cron, rule.timezone, at, job)
 

@@ -91,10 +91,7 @@ class AsyncpgPoolDriver:
             yield connection
 
     async def connect(self) -> Connection:
-        if self._connect is None:
-            async with self.pool.acquire() as connection:
-                self._connect = connector_like(connection)
-        return await self._connect()
+        return await (self._connect or connector_of(self.pool))()
 
 
 def connector(dsn: str | None = None, **settings: Any) -> Connect:
@@ -125,6 +122,18 @@ def hide_password(dsn: str) -> str:
     if not found or not at:
         return dsn
     return f"{scheme}://{user.partition(':')[0]}@{host}"
+
+
+def connector_of(pool: Any) -> Connect:
+    """A function that opens connections as a pool does, on any loop: the pool belongs to one."""
+    try:
+        make, args, settings = pool._connect, pool._connect_args, pool._connect_kwargs
+    except AttributeError as error:
+        raise DatabaseError(
+            "cannot open more connections like the pool's; "
+            "use PgQueuer.connect(dsn), or pass connect= to the driver"
+        ) from error
+    return lambda: make(*args, **settings)
 
 
 def connector_like(connection: Connection) -> Connect:

@@ -3,16 +3,18 @@
 The message names the value and the way out; the facts also travel as attributes.
 
     PgqError
-    ├── InvalidInput (ValueError)    UnknownEntrypoint, AlreadyRegistered
+    ├── InvalidInput (ValueError)    UnknownEntrypoint, AlreadyRegistered, InvalidArguments
     ├── DatabaseError                DatabaseUnreachable, SchemaMissing, SchemaOutdated, SchemaNewer
-    ├── JobError                     JobNotFound, WaitTimeout, LeaseLost
+    ├── JobError                     JobNotFound, WaitTimeout, LeaseLost, JobUnfit
+    ├── QueueFull
     ├── NotBound
+    ├── MissingExtra (ImportError)
     └── EmbeddedServerError
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class PgqError(Exception):
@@ -42,6 +44,15 @@ class AlreadyRegistered(InvalidInput):
     def __init__(self, kind: str, name: str) -> None:
         self.name = name
         super().__init__(f"{kind} {name!r} is already registered; give one of the two another name")
+
+
+class InvalidArguments(InvalidInput):
+    """A task was called with arguments that its signature does not take."""
+
+    def __init__(self, task: str, problems: Sequence[tuple[str, str]]) -> None:
+        self.task, self.problems = task, list(problems)
+        self.arguments = list(dict.fromkeys(path.partition(".")[0] for path, _ in problems if path))
+        super().__init__(f"task {task!r}: {listed(problems)}; nothing was enqueued")
 
 
 class DatabaseError(PgqError):
@@ -116,6 +127,36 @@ class LeaseLost(JobError):
         )
 
 
+class JobUnfit(JobError):
+    """A job's payload does not fit the signature its task has by now."""
+
+    def __init__(self, job_id: int, task: str, problems: Sequence[tuple[str, str]]) -> None:
+        self.job_id, self.task, self.problems = job_id, task, list(problems)
+        super().__init__(
+            f"the payload of job {job_id} does not fit task {task!r}: {listed(problems)}; retry it "
+            "once a version that takes it is deployed"
+        )
+
+
+class DuplicateJob(JobError):
+    """A job holds this unique key already, and `on_duplicate="raise"` was asked for."""
+
+    def __init__(self, entrypoint: str, unique_key: str, job_id: int) -> None:
+        self.entrypoint, self.unique_key, self.job_id = entrypoint, unique_key, job_id
+        super().__init__(f"job {job_id} holds the unique key {unique_key!r} of {entrypoint!r}")
+
+
+class QueueFull(PgqError):
+    """The queue is as deep as it may get; nothing was enqueued."""
+
+    def __init__(self, queue: str, depth: int) -> None:
+        self.queue, self.depth = queue, depth
+        super().__init__(
+            f"queue {queue!r} holds {depth} jobs or more; enqueue later, add workers, or raise "
+            "max_depth"
+        )
+
+
 class NotBound(PgqError):
     """A PgQueuer without a driver was asked to use the database."""
 
@@ -128,3 +169,16 @@ class NotBound(PgqError):
 
 class EmbeddedServerError(PgqError):
     """The embedded PostgreSQL server could not be found or started."""
+
+
+class MissingExtra(PgqError, ImportError):
+    """A library that only this feature needs is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{feature} need more: pip install 'pgq-suite[{extra}]'")
+
+
+def listed(problems: Iterable[tuple[str, str]]) -> str:
+    """Problems by the path of the value, in one line."""
+    return "; ".join(f"argument {path!r}: {text}" if path else text for path, text in problems)

@@ -9,6 +9,7 @@ mode it would be accepted and deliver nothing; then we poll, take no lock, and s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -112,17 +113,19 @@ class Sentinel:
                 pass
 
     def _tell(self, kind: str, payload: str = "") -> None:
-        try:
-            self._home.call_soon_threadsafe(self._hear, kind, payload)
-        except RuntimeError:
-            pass
+        self._at_home(self._hear, kind, payload)
+
+    def _at_home(self, call: Callable[..., Any], *args: Any) -> None:
+        """Call something in the worker's loop, unless that loop has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._home.call_soon_threadsafe(call, *args)
 
     def _main(self) -> None:
         try:
             asyncio.run(self._live())
         except BaseException as error:
             log.exception("the sentinel broke; without beats our jobs will be given to others")
-            self._home.call_soon_threadsafe(self._fail, error)
+            self._at_home(self._fail, error)
 
     async def _live(self) -> None:
         self._loop, self._wake, self._lost = (
@@ -135,7 +138,7 @@ class Sentinel:
                 await self._session()
             except (*DISCONNECTED, asyncpg.PostgresError, PgqError) as error:
                 if not self._ready.done():
-                    self._home.call_soon_threadsafe(self._fail, error)
+                    self._at_home(self._fail, error)
                     return
                 failures = 0 if time.monotonic() - started > 5 else failures + 1
                 log.warning("lost the listening connection (%s: %s); reconnecting",
@@ -164,7 +167,7 @@ class Sentinel:
             await self._beat(connection, locked=heard, relocked=True)
             self.pulse.connections += 1
             if first:
-                self._home.call_soon_threadsafe(self._ready.set_result, None)
+                self._at_home(self._ready.set_result, None)
             else:
                 self._tell("reconnected")
             await self._serve(connection, heard)

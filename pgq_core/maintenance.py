@@ -69,6 +69,7 @@ class Upkeep:
     async def once(self) -> None:
         """One round."""
         await self.queries.call("tidy")
+        await self.queries.call("sweep")
         orphans = [row["worker_id"] for row in await self.queries.call("orphans")]
         if orphans:
             report(await self.queries.call("rescue", workers=orphans))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
@@ -107,6 +108,11 @@ class NewJob:
     headers: dict[str, Any] | None = None
     max_attempts: int | None = None
     timeout: float | None = None
+    unique_for: float | timedelta | None = None
+    unique_while: str = "unfinished"
+    on_duplicate: str = "keep"
+    after: Sequence[int | NewJob] = ()
+    on_failure: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -131,10 +137,25 @@ class JobRow(NamedTuple):
     headers: str | None
     max_attempts: int | None
     timeout: float | None
+    unique_for: float | None = None
+    unique_while: str | None = None
+    after: str | None = None
+    on_failure: str | None = None
+    replace: bool = False
 
 
-def row_of(job: NewJob, *, max_payload: int = MAX_PAYLOAD) -> JobRow:
-    """Check and encode a job. Raises InvalidInput naming the value and the way out."""
+def row_of(
+    job: NewJob, *, max_payload: int = MAX_PAYLOAD, fellows: Sequence[NewJob] = ()
+) -> JobRow:
+    """Check and encode a job. Raises InvalidInput naming the value and the way out.
+
+    `fellows`: the jobs of the same call, in order; `after` may name them.
+    """
+    if job.unique_key is None and (job.unique_for is not None or job.on_duplicate != "keep"):
+        raise InvalidInput("unique_for= and on_duplicate= need a unique_key=")
+    check_choice("on_failure", job.on_failure or "cancel", ("run", "skip", "cancel"))
+    check_choice("on_duplicate", job.on_duplicate, ("keep", "replace", "raise"))
+    check_choice("unique_while", job.unique_while, ("unfinished", "waiting"))
     run_at, delay = due_of(job.run_at, job.delay)
     return JobRow(
         check_text("entrypoint", job.entrypoint),
@@ -148,7 +169,40 @@ def row_of(job: NewJob, *, max_payload: int = MAX_PAYLOAD) -> JobRow:
         encode_headers(job.headers),
         None if job.max_attempts is None else check_smallint("max_attempts", job.max_attempts, 1),
         check_timeout(job.timeout),
+        None if job.unique_for is None else due_of(None, job.unique_for)[1],
+        "waiting" if job.unique_while == "waiting" else None,
+        encode_after(job.after, fellows),
+        job.on_failure,
+        job.on_duplicate == "replace",
     )
+
+
+def encode_after(after: Sequence[int | NewJob], fellows: Sequence[NewJob]) -> str | None:
+    """The jobs to wait for, as the text of a bigint[]; -k is the k-th job of the same call."""
+    if not after:
+        return None
+    places = {id(fellow): place for place, fellow in enumerate(fellows, start=1)}
+    ids = []
+    for job in after:
+        if isinstance(job, NewJob):
+            if id(job) not in places:
+                raise InvalidInput(
+                    f"after= names a NewJob ({job.entrypoint!r}) that is not part of this call; "
+                    "enqueue both together, or give the id of the job already enqueued"
+                )
+            ids.append(-places[id(job)])
+        elif isinstance(job, bool) or not isinstance(job, int) or job < 1:
+            raise InvalidInput(f"after={job!r}: give ids of jobs, or NewJobs of the same call")
+        else:
+            ids.append(job)
+    return "{" + ",".join(map(str, ids)) + "}"
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of a few words."""
+    if value not in choices:
+        raise InvalidInput(f"{name}={value!r}: give one of {', '.join(map(repr, choices))}")
+    return str(value)
 
 
 def check_text(name: str, value: Any) -> str:

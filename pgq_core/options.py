@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,26 @@ from pgq_core.retries import Backoff, BackoffRule
 
 MAX_PAYLOAD = 1024 * 1024
 MAX_RESULT = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `count` starts in any `period` seconds, evenly spaced; `burst` may come at once."""
+
+    count: int
+    period: float
+    burst: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """"100/m", "5/s", "10/30s". Raises InvalidInput."""
+        found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d*)\s*([smhd])\s*", text)
+        if found is None or not int(found[1]) or found[2] == "0":
+            raise InvalidInput(
+                f"rate_limit={text!r}: give starts per time, as in '100/m', '5/s' or '10/30s'"
+            )
+        unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[3]]
+        return cls(int(found[1]), float(int(found[2] or 1) * unit))
 
 
 @dataclass(frozen=True)
@@ -25,13 +46,22 @@ class EntrypointOptions:
     timeout: float | None = None
     transactional: bool = False
     concurrency_limit: int | None = None
-    rate_limit: str | None = None
+    rate_limit: str | Rate | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_attempts <= 32767:
             raise InvalidInput(f"max_attempts={self.max_attempts!r}: give a number from 1 to 32767")
         if self.timeout is not None and not self.timeout > 0:
             raise InvalidInput(f"timeout={self.timeout!r}: give seconds above 0, or None for no limit")
+        if self.concurrency_limit is not None and self.concurrency_limit < 1:
+            raise InvalidInput(f"concurrency_limit={self.concurrency_limit!r}: give 1 or more")
+        if isinstance(self.rate_limit, str):
+            object.__setattr__(self, "rate_limit", Rate.parse(self.rate_limit))
+
+    @property
+    def rate(self) -> Rate | None:
+        """The rate limit, parsed."""
+        return self.rate_limit if isinstance(self.rate_limit, Rate) else None
 
 
 @dataclass(frozen=True)

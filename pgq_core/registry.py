@@ -32,6 +32,7 @@ class Registry:
 
     entrypoints: dict[str, Entrypoint] = field(default_factory=dict)
     schedules: dict[str, ScheduleRule] = field(default_factory=dict)
+    limited: set[str] = field(default_factory=set)
 
     def add(self, name: str, handler: Handler, options: EntrypointOptions) -> Entrypoint:
         """Register a handler. Raises AlreadyRegistered or InvalidInput."""
@@ -42,6 +43,8 @@ class Registry:
             raise AlreadyRegistered("entrypoint", name)
         entry = Entrypoint(name, handler, options, is_async(handler), takes_two(name, handler))
         self.entrypoints[name] = entry
+        if options.concurrency_limit is not None or options.rate_limit is not None:
+            self.limited.add(name)
         return entry
 
     def add_schedule(self, rule: ScheduleRule) -> None:

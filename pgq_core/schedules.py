@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pgq_core.errors import InvalidInput
@@ -41,7 +42,7 @@ def check_cron(cron: str) -> str:
     if not cron.startswith("@") and len(cron.split()) != 5:
         raise InvalidInput(f"cron={cron!r} has {len(cron.split())} fields; {hint}")
     try:
-        croniter(cron)
+        croniter(cron, datetime(2026, 1, 1)).get_next(datetime)  # noqa: DTZ001  (local time)
     except (ValueError, KeyError) as error:
         raise InvalidInput(f"cron={cron!r} is no cron rule ({error}); {hint}") from None
     return cron
@@ -55,3 +56,108 @@ def check_timezone(name: str) -> ZoneInfo:
         raise InvalidInput(
             f"timezone={name!r} is unknown; give an IANA name such as 'Europe/Paris' or 'UTC'"
         ) from None
+
+
+# Clock changes. A rule with a fixed hour means the wall clock: a time that spring skips runs once
+# right after the gap, a time that autumn repeats runs once, the first time. A rule whose hour is `*`
+# or `*/n` means elapsed time: it runs in both passes of the repeated hour, and skips nothing else.
+_MARGIN = timedelta(hours=3)
+
+
+def next_tick(cron: str, zone_name: str, after: datetime) -> datetime:
+    """The first instant after `after` (aware) at which the rule fires, in UTC."""
+    from croniter import croniter
+
+    zone, elapsed = check_timezone(zone_name), means_elapsed_time(cron)
+    after = after.astimezone(timezone.utc)
+    if calm(zone, after - _MARGIN, after + _MARGIN):
+        wall = croniter(cron, naive(after, zone)).get_next(datetime)
+        tick = instants(wall, zone, elapsed)
+        if tick and calm(zone, after, tick[0] + _MARGIN):
+            return tick[0]
+    return stepwise(croniter(cron, naive(after - _MARGIN, zone)), zone, elapsed, after)
+
+
+def stepwise(rule: object, zone: ZoneInfo, elapsed: bool, after: datetime) -> datetime:
+    """Walk the wall clock across a change of its offset."""
+    best: datetime | None = None
+    while True:
+        wall: datetime = rule.get_next(datetime)  # type: ignore[attr-defined]
+        for tick in instants(wall, zone, elapsed):
+            if tick > after and (best is None or tick < best):
+                best = tick
+        if best is not None and wall > naive(best, zone) + _MARGIN:
+            return best
+
+
+def instants(wall: datetime, zone: ZoneInfo, elapsed: bool) -> list[datetime]:
+    """The instants, in UTC, at which a wall clock shows this time; see the rule above."""
+    first, second = (
+        wall.replace(tzinfo=zone, fold=fold).astimezone(timezone.utc) for fold in (0, 1)
+    )
+    if naive(first, zone) != wall:  # spring skips it: fold 0 is the old offset, after the gap
+        return [] if elapsed else [gap_end(first, second, zone)]
+    return [first, second] if elapsed and second != first else [first]
+
+
+def gap_end(first: datetime, second: datetime, zone: ZoneInfo) -> datetime:
+    """The first instant after a gap that lies between the two readings of a skipped time."""
+    low, high = min(first, second), max(first, second)
+    offset = low.astimezone(zone).utcoffset()
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            low = middle
+        else:
+            high = middle
+    return high.replace(microsecond=0)
+
+
+def calm(zone: ZoneInfo, start: datetime, end: datetime) -> bool:
+    """Whether the clock is surely not changed in between: same offset, less than a month apart."""
+    same = start.astimezone(zone).utcoffset() == end.astimezone(zone).utcoffset()
+    return same and end - start < timedelta(days=28)
+
+
+def naive(moment: datetime, zone: ZoneInfo) -> datetime:
+    """What the wall clock shows."""
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def means_elapsed_time(cron: str) -> bool:
+    """Whether a rule runs every hour or every few, rather than at hours of the day."""
+    if cron.startswith("@"):
+        return cron == "@hourly"
+    return cron.split()[1].startswith("*")
+
+
+def next_ticks(cron: str, zone_name: str, after: datetime, count: int) -> list[datetime]:
+    """The next few ticks."""
+    ticks: list[datetime] = []
+    for _ in range(count):
+        ticks.append(next_tick(cron, zone_name, ticks[-1] if ticks else after))
+    return ticks
+
+
+PUNCTUAL = timedelta(minutes=1)  # a tick this late is not a missed one
+MOST_MISSED = 1000
+
+
+def due_ticks(
+    cron: str, zone_name: str, catch_up: str, first: datetime, now: datetime
+) -> tuple[list[datetime], datetime]:
+    """The ticks to fire of those from `first` to `now`, and the next one after.
+
+    `skip` fires only a tick that is not a minute late, `last` the newest, `all` each, at most the
+    newest thousand.
+    """
+    ticks = [first]
+    upcoming = next_tick(cron, zone_name, first)
+    while upcoming <= now:
+        ticks = [*ticks[-MOST_MISSED + 1 :], upcoming]
+        upcoming = next_tick(cron, zone_name, upcoming)
+    if catch_up == "skip":
+        ticks = [tick for tick in ticks[-1:] if now - tick < PUNCTUAL]
+    elif catch_up == "last":
+        ticks = ticks[-1:]
+    return ticks, upcoming

@@ -1,4 +1,4 @@
-"""Which library a connection is of. Told by the names of its classes: nothing is imported for it."""
+"""Which library a connection is of, told by its classes' names; nothing is imported for it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def fetch(connection: Any, statement: Statement, values: dict[str, Any], s
         rows: Rows = found if kind.blocking else await found
     except Exception as error:
         if is_missing(error):
-            raise SchemaMissing(schema) from None
+            raise SchemaMissing(schema) from error
         raise
     return rows
 
@@ -96,7 +96,7 @@ def fetch_sync(connection: Any, statement: Statement, values: dict[str, Any], sc
         rows: Rows = kind.fetch(connection, statement, values)
     except Exception as error:
         if is_missing(error):
-            raise SchemaMissing(schema) from None
+            raise SchemaMissing(schema) from error
         raise
     return rows
 

@@ -71,7 +71,7 @@ async def session_async(session: Any, statement: Statement, values: Values) -> R
 def as_dict(cursor: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:
     """A row factory: column names and values."""
     names = [column[0] for column in cursor.description or ()]
-    return lambda row: dict(zip(names, row))
+    return lambda row: dict(zip(names, row, strict=True))
 
 
 def rows_of(result: Any) -> Rows:

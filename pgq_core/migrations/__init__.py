@@ -7,9 +7,12 @@ the schema; functions keep it (`SET search_path FROM CURRENT`).
 from __future__ import annotations
 
 from importlib.resources import files
-from importlib.abc import Traversable
+from typing import TYPE_CHECKING
 
 from pgq_core.sql import quote
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable  # moved in 3.11, and the old place warns from 3.12 on
 
 
 def versions() -> dict[int, Traversable]:

@@ -12,7 +12,8 @@ BEGIN
             AND c.relname = ANY(ARRAY[
                 'pgq_meta', 'pgq_jobs', 'pgq_lanes', 'pgq_ready', 'pgq_deferred', 'pgq_blocked',
                 'pgq_leases', 'pgq_attempts', 'pgq_locks', 'pgq_cancels', 'pgq_progress',
-                'pgq_workers', 'pgq_queues', 'pgq_schedules', 'pgq_epoch'
+                'pgq_workers', 'pgq_queues', 'pgq_schedules', 'pgq_epoch', 'pgq_edges', 'pgq_limits',
+                'pgq_holders', 'pgq_rates', 'pgq_batches'
             ])
     LOOP
         EXECUTE 'DROP TABLE ' || v_object;
@@ -25,4 +26,4 @@ BEGIN
     END LOOP;
 END
 $$;
-DROP SEQUENCE IF EXISTS pgq_positions, pgq_lease_ids, pgq_idle, pgq_woken, pgq_waiting;
+DROP SEQUENCE IF EXISTS pgq_positions, pgq_lease_ids, pgq_idle, pgq_woken, pgq_waiting, pgq_flow;

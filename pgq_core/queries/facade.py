@@ -76,12 +76,16 @@ class Queries:
 
     async def enqueue_many(self, jobs: Iterable[NewJob], on: Any = None) -> list[EnqueuedJob]:
         """Enqueue jobs in one statement; says per job its id and whether it is new."""
-        return await self.insert([row_of(job, max_payload=self.max_payload) for job in jobs], on)
+        fellows = list(jobs)
+        checked = [row_of(job, max_payload=self.max_payload, fellows=fellows) for job in fellows]
+        return await self.insert(checked, on)
 
     async def insert(self, checked: Sequence[JobRow], on: Any = None) -> list[EnqueuedJob]:
         """Write rows that were checked before, on the driver or on a connection of the caller's."""
         if not checked:
             return []
+        if wanted := rows.predecessors(checked):
+            rows.check_known(await self.call("unknown_jobs", on, jobs=wanted))
         name, values = rows.insertion(checked)
         return rows.inserted(await self.call(name, on, **values))
 
@@ -89,6 +93,9 @@ class Queries:
         """The same on a connection that blocks: psycopg, or a Session of SQLAlchemy's."""
         if not checked:
             return []
+        if wanted := rows.predecessors(checked):
+            unknown = load("unknown_jobs", self.schema)
+            rows.check_known(fetch_sync(on, unknown, {"jobs": wanted}, self.schema))
         name, values = rows.insertion(checked)
         return rows.inserted(fetch_sync(on, load(name, self.schema), values, self.schema))
 

@@ -49,24 +49,37 @@ def columns(rows: Sequence[JobRow]) -> dict[str, list[Any]]:
     """The arguments of enqueue.sql."""
     names = (
         "entrypoints", "payloads", "priorities", "queues", "run_ats", "delays", "unique_keys",
-        "concurrency_keys", "headers", "max_attempts", "timeouts",
+        "concurrency_keys", "headers", "max_attempts", "timeouts", "unique_fors", "unique_whiles",
+        "afters", "on_failures", "replaces",
     )  # fmt: skip
     return {name: list(values) for name, values in zip(names, zip(*rows))}
 
 
 def insertion(rows: Sequence[JobRow]) -> tuple[str, dict[str, Any]]:
     """The statement that writes these rows, and its values."""
-    if len(rows) == 1 and rows[0].unique_key is None:
+    if len(rows) == 1 and rows[0].unique_key is None and rows[0].after is None:
         return "insert_job", rows[0]._asdict()
     return "enqueue", columns(rows)
 
 
+def predecessors(rows: Sequence[JobRow]) -> list[int]:
+    """The jobs, enqueued before, that these wait for."""
+    texts = [row.after for row in rows if row.after is not None]
+    return sorted({int(id_) for text in texts for id_ in text[1:-1].split(",") if int(id_) > 0})
+
+
+def check_known(unknown: Sequence[Any]) -> None:
+    """Raise InvalidInput when `after` names jobs that do not exist."""
+    if unknown:
+        ids = ", ".join(str(row["id"]) for row in unknown)
+        raise InvalidInput(f"after= names jobs that do not exist (or were pruned): {ids}")
+
+
 def inserted(found: Sequence[Any]) -> list[EnqueuedJob]:
     """What either statement says of the jobs it wrote."""
-    return [
-        EnqueuedJob(row["job_id"], row["fresh"]) if "job_id" in row.keys() else EnqueuedJob(row["id"])
-        for row in found
-    ]
+    if len(found) == 1 and "id" in found[0]:
+        return [EnqueuedJob(found[0]["id"])]
+    return [EnqueuedJob(row["job_id"], row["fresh"]) for row in found]
 
 
 def as_list(name: str, value: Any, count: int) -> list[Any]:

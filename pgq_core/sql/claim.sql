@@ -22,5 +22,6 @@ SELECT
     payload
 FROM pgq_claim(
     :worker, :token, :count, :lanes, :starts, :ends, :caps, :single, :floor_lanes, :floors, :settled,
-    :settle_xid, :force_xid, :look, :due_from, :due_settle, :idle_ms
+    :settle_xid, :force_xid, :look, :due_from, :due_settle, :idle_ms,
+    :schedules, :limited
 );

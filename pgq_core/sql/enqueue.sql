@@ -6,6 +6,7 @@ FROM pgq_enqueue(
     :entrypoints::text[], :payloads::bytea[], :priorities::smallint[], :queues::text[],
     :run_ats::timestamptz[], :delays::double precision[], :unique_keys::text[],
     :concurrency_keys::text[], :headers::text[], :max_attempts::smallint[],
-    :timeouts::double precision[]
+    :timeouts::double precision[], :unique_fors::double precision[], :unique_whiles::text[],
+    :afters::text[], :on_failures::text[], :replaces::boolean[]
 ) AS e
 ORDER BY e.ordinal;

@@ -7,5 +7,6 @@ FROM pgq_finish(
     :leases::bigint[], :jobs::bigint[], :attempts::integer[], :outcomes::text[],
     :started::double precision[], :finished::double precision[], :errors::text[],
     :results::text[], :lanes::bigint[], :delays::double precision[], :spent::smallint[],
-    :crashes::smallint[], :keyed, :requeue
+    :crashes::smallint[], :keyed, :requeue,
+    :limited
 );

@@ -1,4 +1,4 @@
--- Enqueue one job without a unique key. Returns its id.
+-- Enqueue one job that has no unique key and waits for no other. Returns its id.
 INSERT INTO pgq_jobs (
     entrypoint, payload, priority, queue, run_at, concurrency_key, headers, max_attempts, timeout
 )

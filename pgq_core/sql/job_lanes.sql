@@ -1,6 +1,6 @@
 -- The lane each of these jobs belongs to.
 SELECT
     j.id,
-    pgq_lane_id(j.queue, j.entrypoint, j.priority, :kind) AS lane_id
+    pgq_lane_id(j.queue, j.entrypoint, j.priority, pgq_kind(j.concurrency_key)) AS lane_id
 FROM pgq_jobs AS j
 WHERE j.id = ANY(:jobs);

@@ -52,7 +52,7 @@ class Audit:
     async def _give_back(self, row: Any) -> None:
         """Return the jobs of a lease whose claim we never heard of: they were never started."""
         claimer, jobs = self.claimer, row["job_ids"]
-        found = await claimer.line.call("job_lanes", jobs=jobs, kind="plain")
+        found = await claimer.line.call("job_lanes", jobs=jobs)
         lanes = {lane["id"]: lane["lane_id"] for lane in found}
         lease = Lease(row["lease_id"], row["token"], len(jobs), len(jobs))
         claimer.book.leases[lease.id] = lease
@@ -61,7 +61,7 @@ class Audit:
             jobs, row["attempts"], row["spent"], row["crashes"], strict=True
         ):
             run = Running(stub(id_, attempt), lease, lanes.get(id_, 0), spent, crashes, 0)
-            run.started = 0.0
+            run.started, run.limited = 0.0, True
             outcome = Outcome(run.job, "interrupted", None, None, 0.0, spent, crashes)
             self.flusher.add(run, outcome)
 

@@ -35,6 +35,7 @@ class Running:
     why: str | None = None
     reason: str | None = None
     thread: bool = False
+    limited: bool = False
     completed: bool = False
     ended: float = 0.0
     progress: tuple[float | None, str | None] | None = None

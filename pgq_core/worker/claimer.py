@@ -33,6 +33,9 @@ class Look:
     paused: list[list[str]]
     alone: bool
     promoted: int
+    limited: bool
+    blocked: bool
+    tick: float | None
 
 
 @dataclass
@@ -79,6 +82,7 @@ class Claimer:
     due: DueMark = field(default_factory=DueMark)
     epoch: str = ""
     below_floor: int = 0
+    schedules: list[str] | None = None
 
     def __post_init__(self) -> None:
         self._generation = 0
@@ -121,11 +125,30 @@ class Claimer:
             due_from=self.due.begin(now) if look else _BEGINNING,
             due_settle=due_pair[1] if due_pair else END,
             idle_ms=IDLE_MS if idle else None,
+            schedules=self.schedules,
+            limited=[lane.id for lane in self.lanes.limited_plan()] if look else [],
         )
         status = json.loads(rows.pop()["status"])
         self._learn(plan, rows, 0 < count <= len(rows), status, pair)
         self.book.open(rows, token)
         return [self._attempt(row) for row in rows], self._look(status)
+
+    async def claim_limited(self, count: int) -> tuple[list[Running], dict[str, Any]]:
+        """Claim jobs under limits and keys; also says whether to come back soon."""
+        lanes, token = self.lanes.limited_plan(), secrets.randbits(62)
+        rows = await self.line.call(
+            "claim_limited",
+            worker=self.worker_id,
+            token=token,
+            count=count,
+            lanes=[lane.id for lane in lanes],
+            kinds=[lane.kind for lane in lanes],
+            entrypoints=[lane.entrypoint for lane in lanes],
+            caps=[self._cap(lane.entrypoint) for lane in lanes],
+        )
+        status: dict[str, Any] = json.loads(rows.pop()["status"])
+        self.book.open(rows, token)
+        return [self._attempt(row) for row in rows], status
 
     def _learn(
         self,
@@ -156,6 +179,7 @@ class Claimer:
         return Look(
             raw["epoch"], raw["due"], raw["gone"] or [], raw["stale"] or [], cancels,
             raw["lanes"] or 0, raw["paused"] or [], raw["alone"], raw["promoted"],
+            raw["limited"], raw["blocked"], raw["tick"],
         )  # fmt: skip
 
     def _cap(self, entrypoint: str) -> int:
@@ -173,4 +197,6 @@ class Claimer:
             id_, queue, entrypoint, priority, attempt, cap, payload or b"",
             json.loads(headers) if headers else {}, created, run_at, _RUNNING, timeout, unique, key,
         )  # fmt: skip
-        return Running(job, self.book.leases[lease], lane, spent, crashes, cap)
+        run = Running(job, self.book.leases[lease], lane, spent, crashes, cap)
+        run.limited = key is not None or entrypoint in self.registry.limited
+        return run

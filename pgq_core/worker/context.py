@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pgq_core.borrowed import ending
 from pgq_core.errors import InvalidInput, LeaseLost
 from pgq_core.models import NewJob
 from pgq_core.outcomes import Outcome, encode_result
@@ -67,15 +68,19 @@ class Context:
         return await self._enqueue(NewJob(entrypoint, payload), **options)
 
     @asynccontextmanager
-    async def transaction(self, result: Any = None) -> AsyncIterator[Any]:
+    async def transaction(
+        self, result: Any = None, *, connection: Any = None
+    ) -> AsyncIterator[Any]:
         """A connection in a transaction whose commit also completes the job.
 
         The lease is checked and the outcome written as the last statements before COMMIT. Raises
-        LeaseLost, and rolls back, when another worker owns the job by then.
+        LeaseLost, and rolls back, when another worker owns the job by then. `connection=`: one of
+        your own (a SQLAlchemy session, asyncpg, psycopg); the block commits it, or rolls it back.
         """
-        async with self._queries.driver.transaction() as connection:
-            yield connection
-            await self._complete(connection, result)
+        own = self._queries.driver.transaction() if connection is None else ending(connection)
+        async with own as used:
+            yield used
+            await self._complete(used, result)
         self._run.completed = True
         self._book.settle(self._run.lease)
 

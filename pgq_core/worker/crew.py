@@ -14,6 +14,8 @@ from pgq_core.db import DISCONNECTED
 from pgq_core.errors import DatabaseError
 from pgq_core.listener import Sentinel
 from pgq_core.maintenance import Upkeep
+from pgq_core.queries import Queries
+from pgq_core.registry import Registry
 from pgq_core.worker.attempts import Attempts
 from pgq_core.worker.audit import Audit
 from pgq_core.worker.book import Running
@@ -22,6 +24,7 @@ from pgq_core.worker.context import Context
 from pgq_core.worker.flusher import Flusher
 from pgq_core.worker.line import Line
 from pgq_core.worker.suspects import Suspects
+from pgq_core.worker.timetable import Timetable
 
 if TYPE_CHECKING:
     from pgq_core.worker.worker import Worker
@@ -50,6 +53,7 @@ class Crew:
         )  # fmt: skip
         self.audit = Audit(self.claimer, self.flusher, options.lease)
         self.suspects = Suspects(self.claimer, self.flusher, worker.look_now)
+        self.timetable = Timetable(self.claimer, worker.registry, options.schedules)
         self.attempts = Attempts(
             worker.registry, book, self.flusher, self._context, worker.slot_freed, worker.hooks,
             options.threads or options.concurrency,
@@ -65,10 +69,13 @@ class Crew:
             "entrypoints": sorted(worker.registry.entrypoints),
             "queues": None if options.queues is None else list(options.queues),
             "concurrency": options.concurrency,
+            "schedules": sorted(worker.registry.schedules),
         }
         sentinel = Sentinel(worker.queries, options.lease, info, worker.hear, options.listen)
         await sentinel.start()
         crew = cls(worker, sentinel)
+        await crew.timetable.declare(worker.queries)
+        await declare_limits(worker.queries, worker.registry)
         upkeep = Upkeep(worker.queries, options.prune)
         crew._spawn(crew.flusher.run(), upkeep.run(), crew._tick())
         log.info("worker %d started: %s", crew.worker_id, info)
@@ -171,3 +178,18 @@ class Crew:
             await self.flusher.line.call("unregister_worker", worker=self.worker_id)
         except TROUBLE as error:
             log.warning("could not sign off: %s", error)
+
+
+async def declare_limits(queries: Queries, registry: Registry) -> None:
+    """Tell the database the limits of this process's code."""
+    limited = [entry for entry in registry if entry.name in registry.limited]
+    if limited:
+        rates = [entry.options.rate for entry in limited]
+        await queries.call(
+            "declare_limits",
+            entrypoints=[entry.name for entry in limited],
+            concurrencies=[entry.options.concurrency_limit for entry in limited],
+            rates=[rate and rate.count for rate in rates],
+            periods=[rate and rate.period for rate in rates],
+            bursts=[rate.burst if rate else 1 for rate in rates],
+        )

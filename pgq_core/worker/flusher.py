@@ -157,5 +157,6 @@ def arrays(batch: list[Entry], now: float) -> dict[str, Any]:
         "spent": [outcome.spent for _, outcome in batch],
         "crashes": [outcome.crashes for _, outcome in batch],
         "keyed": any(run.job.unique_key is not None for run, _ in batch),
+        "limited": any(run.limited for run, _ in batch),
         "requeue": any(outcome.kind in AGAIN for _, outcome in batch),
     }

@@ -9,7 +9,7 @@ lose jobs, stands in docs/adr/0003-marks-and-floors.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ class Lane:
     cursor: int = 0
     empty: bool = False
     paused: bool = False
+    limited: bool = False
 
     @property
     def start(self) -> int:
@@ -96,16 +97,33 @@ class Lanes:
         self._floor_turn = 0
         self._named: set[int] = set()
 
-    def learn_directory(self, rows: Iterable[Any]) -> None:
-        """Take in lanes read from the database; known ones keep their marks."""
+    def learn_directory(self, rows: Iterable[Any], limited: Container[str] = ()) -> None:
+        """Take in lanes read from the database; known ones keep their marks.
+
+        `limited`: entrypoints under a limit. Their lanes, and those of keyed jobs, are claimed
+        separately.
+        """
         for row in rows:
             if row["lane_id"] not in self.by_id:
-                self.by_id[row["lane_id"]] = Lane(
+                lane = Lane(
                     row["lane_id"], row["queue"], row["entrypoint"], row["priority"], row["kind"]
                 )
-        self._order = sorted(
-            (lane for lane in self.by_id.values() if lane.kind == "plain"),
-            key=lambda lane: lane.priority,
+                lane.limited = lane.kind in ("keyed", "next") or lane.entrypoint in limited
+                self.by_id[lane.id] = lane
+        lanes = sorted(self.by_id.values(), key=lambda lane: lane.priority)
+        self._order = [lane for lane in lanes if lane.kind == "plain" and not lane.limited]
+
+    def limited_plan(self) -> list[Lane]:
+        """The limited and keyed lanes, best priority first, equals in rotation; of one entrypoint
+        those first who were handed their place."""
+        lanes = [
+            lane
+            for lane in self.by_id.values()
+            if lane.limited and lane.kind != "alone" and not lane.paused
+        ]
+        lanes.sort(key=lambda lane: (lane.priority, lane.kind != "next"))
+        return rotate([lane for lane in lanes if lane.kind == "next"], self._turn) + rotate(
+            [lane for lane in lanes if lane.kind != "next"], self._turn
         )
 
     def of_kind(self, kind: str) -> list[Lane]:

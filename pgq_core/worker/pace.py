@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ FULL_LOOK = 0.25  # while no slot is free
 class Pace:
     """`hungry`: there may be jobs to claim at once. `backlog`: the last claim came back full.
 
-    A claim needs free slots and hunger; a look (promotion, dead workers, cancellations, pause
+    `limited_at`: when to try for jobs under limits and keys. A claim needs free slots and hunger; a look (promotion, dead workers, cancellations, pause
     flags) happens when `next_look` has come, whatever else is going on.
     """
 
     idle_look: float
     hungry: bool = True
     backlog: bool = False
+    limited_at: float = math.inf
     next_look: float = 0.0
     next_sweep: float = 0.0
     delay: float = FIRST_LOOK
@@ -34,6 +36,14 @@ class Pace:
     def at_once(self) -> None:
         """Claim and look as soon as possible."""
         self.hungry, self.next_look = True, 0.0
+
+    def reason(self, now: float) -> bool:
+        """Whether there is anything to do right now, given a free slot."""
+        return self.hungry or now >= min(self.next_look, self.limited_at)
+
+    def limited_soon(self, moment: float = 0.0) -> None:
+        """Try for jobs under limits and keys at that moment at the latest."""
+        self.limited_at = min(self.limited_at, moment)
 
     def no_later_than(self, moment: float) -> None:
         """Look at that moment at the latest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -60,6 +61,7 @@ class Worker:
         self._woken = False
         self._drained = False
         self._directory_at = 0.0
+        self._swept_at = 0.0
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -106,8 +108,9 @@ class Worker:
             self.pace.at_once()
             self.crew.audit.wanted = True
             await self.crew.claimer.line.pause(error)
-        if not self.pace.hungry or self._free() <= 0:
-            await self._sleep(self.pace.next_look - time.monotonic())
+        now = time.monotonic()
+        if not self.pace.reason(now) or self._free() <= 0:
+            await self._sleep(min(self.pace.next_look, self.pace.limited_at) - now)
 
     def _over(self) -> bool:
         self.crew.check()
@@ -139,25 +142,43 @@ class Worker:
         return min(free, options.batch_size or free)
 
     async def _claim(self) -> None:
-        """One claim when there is room and reason, with a look when its time has come."""
-        pace, look = self.pace, self.pace.look_due(time.monotonic())
-        free = self._free()
-        if not look and (free <= 0 or not pace.hungry):
-            return
-        if pace.backlog and not look:
+        """Claim when there is room and reason, with a look when its time has come."""
+        look, free = self.pace.look_due(time.monotonic()), self._free()
+        if look or (free > 0 and self.pace.hungry):
+            free -= await self._claim_plain(free, look)
+        if free > 0 and time.monotonic() >= self.pace.limited_at:
+            free -= await self._claim_limited(free)
+        if free > 0:
+            await self._sweep(free)
+
+    async def _claim_plain(self, free: int, look: bool) -> int:
+        """One claim over the ordinary lanes; returns how many jobs it brought."""
+        if self.pace.backlog and not look:
             free = await self._linger(free)
         now = time.monotonic()
         if look and now - self._directory_at > 1.0:
             await self._read_directory()
         plan = self.lanes.plan() if free > 0 else []
-        idle = free > 0 and not pace.backlog
+        idle = free > 0 and not self.pace.backlog
         runs, seen = await self.crew.claimer.claim(plan, free, now=now, look=look, idle=idle)
         self._start(runs)
         self._judge(len(runs), free, look)
         if seen is not None:
             await self._learn(seen)
-        if free > len(runs):
-            await self._sweep(free - len(runs))
+        return len(runs)
+
+    async def _claim_limited(self, free: int) -> int:
+        """Jobs under limits and keys, when a look, a wake-up or a freed place speaks of some."""
+        runs, status = await self.crew.claimer.claim_limited(free)
+        self._start(runs)
+        now = time.monotonic()
+        self.pace.limited_at = now if len(runs) >= free else math.inf
+        if status["busy"]:
+            self.pace.limited_soon(now + 0.003)
+        if status["wait"] is not None:
+            self.pace.limited_soon(now + status["wait"])
+        self._drained = self._drained and not runs and math.isinf(self.pace.limited_at)
+        return len(runs)
 
     def _judge(self, got: int, free: int, look: bool) -> None:
         """Set the pace by what a claim brought; pass a wake-up on that we could not serve."""
@@ -217,7 +238,7 @@ class Worker:
             queues=None if queues is None else list(queues),
         )
         self._directory_at = time.monotonic()
-        self.lanes.learn_directory(rows)
+        self.lanes.learn_directory(rows, self.registry.limited)
 
     async def _reconcile(self) -> None:
         """After a reconnect trust nothing remembered; compare leases when it is time."""
@@ -239,6 +260,12 @@ class Worker:
         if seen.promoted:
             self.lanes.name_all()
             self.pace.at_once()
+        if seen.limited:
+            self.pace.limited_soon()
+        await self.crew.timetable.serve(seen.tick, now, self.pace)
+        if seen.blocked and now - self._swept_at > 1.0:
+            self._swept_at = now
+            await self.crew.claimer.line.call("sweep")
         if seen.due is not None:
             self.pace.no_later_than(now + max(0.0, seen.due))
         await self._rescue(seen, now)
@@ -288,6 +315,7 @@ class Worker:
         elif not self.lanes.name(int(payload)):
             self._directory_at, self.pace.next_look = 0.0, 0.0
         self.pace.hungry = True
+        self.pace.limited_soon()
 
     def slot_freed(self) -> None:
         """An attempt has ended."""
@@ -303,6 +331,9 @@ class Worker:
 
     def written(self, entries: list[Entry]) -> None:
         """After a flush: jobs that come back soon deserve a look."""
+        if any(run.limited for run, _ in entries):
+            self.pace.limited_soon()
+            self._wake.set()
         if any(outcome.kind in ("retry", "snooze", "interrupted") for _, outcome in entries):
             self.look_now()
         elif self.options.until_empty:

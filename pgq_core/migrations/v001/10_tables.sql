@@ -16,9 +16,15 @@ CREATE TABLE pgq_jobs (
     queue text NOT NULL DEFAULT 'default',
     entrypoint text NOT NULL,
     unique_key text,
+    unique_for double precision,
+    unique_while text,
     concurrency_key text,
+    after bigint [],
+    on_failure text,
     headers jsonb,
     payload bytea,
+    CONSTRAINT pgq_jobs_unique CHECK (unique_for > 0 AND unique_while IN ('waiting', 'unfinished')),
+    CONSTRAINT pgq_jobs_on_failure CHECK (on_failure IN ('run', 'skip', 'cancel')),
     CONSTRAINT pgq_jobs_max_attempts CHECK (max_attempts > 0),
     CONSTRAINT pgq_jobs_timeout CHECK (timeout > 0),
     CONSTRAINT pgq_jobs_names CHECK (queue <> '' AND entrypoint <> '')
@@ -32,7 +38,7 @@ CREATE TABLE pgq_lanes (
     kind text NOT NULL DEFAULT 'plain',
     queue text NOT NULL,
     entrypoint text NOT NULL,
-    CONSTRAINT pgq_lanes_kind CHECK (kind IN ('plain', 'alone', 'keyed'))
+    CONSTRAINT pgq_lanes_kind CHECK (kind IN ('plain', 'alone', 'keyed', 'next'))
 );
 
 CREATE INDEX pgq_lanes_lane_id ON pgq_lanes (lane_id);
@@ -81,7 +87,57 @@ CREATE TABLE pgq_blocked (
     attempt integer NOT NULL DEFAULT 0,
     spent smallint NOT NULL DEFAULT 0,
     crashes smallint NOT NULL DEFAULT 0,
-    reason text NOT NULL
+    entrypoint text NOT NULL,
+    scope text NOT NULL,
+    CONSTRAINT pgq_blocked_scope CHECK (scope ~ '^(after|key|limit)')
+);
+
+-- Who waits at a busy key or limit, in order.
+CREATE INDEX pgq_blocked_scope ON pgq_blocked (entrypoint, scope, position)
+WHERE scope <> 'after';
+
+-- What a blocked job waits for: other jobs that have no last outcome yet.
+CREATE TABLE pgq_edges (
+    after_id bigint NOT NULL,
+    job_id bigint NOT NULL,
+    PRIMARY KEY (after_id, job_id)
+);
+
+CREATE INDEX pgq_edges_job_id ON pgq_edges (job_id);
+
+-- Limits that workers declare for their entrypoints; `period` and `burst` belong to the rate.
+CREATE TABLE pgq_limits (
+    entrypoint text PRIMARY KEY,
+    concurrency integer,
+    rate integer,
+    period double precision,
+    burst integer NOT NULL DEFAULT 1,
+    declared_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Who holds a place under a limit or a key. Only limited and keyed jobs stand here.
+CREATE TABLE pgq_holders (
+    job_id bigint PRIMARY KEY,
+    entrypoint text NOT NULL,
+    scope text NOT NULL
+);
+
+CREATE INDEX pgq_holders_scope ON pgq_holders (entrypoint, scope);
+
+-- When the next start under a rate may happen.
+CREATE TABLE pgq_rates (
+    entrypoint text NOT NULL,
+    scope text NOT NULL,
+    next_at timestamptz NOT NULL,
+    PRIMARY KEY (entrypoint, scope)
+) WITH (fillfactor = 50);
+
+-- Jobs that belong together.
+CREATE TABLE pgq_batches (
+    batch_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    job_ids bigint [] NOT NULL,
+    callback_id bigint
 );
 
 -- One row per claimed batch: the only "running" state, and the fence.
@@ -179,6 +235,7 @@ CREATE TABLE pgq_schedules (
     queue text NOT NULL DEFAULT 'default',
     priority smallint NOT NULL DEFAULT 5,
     payload bytea,
+    headers jsonb,
     jitter double precision NOT NULL DEFAULT 0,
     origin text NOT NULL DEFAULT 'code',
     paused_at timestamptz,
@@ -206,3 +263,6 @@ CREATE SEQUENCE pgq_idle MINVALUE 0 START 0;
 CREATE SEQUENCE pgq_woken MINVALUE 0 START 0;
 
 CREATE SEQUENCE pgq_waiting MINVALUE 0 START 0;
+
+-- 1 since the first job that waits for others, so that nobody else ever looks for such jobs.
+CREATE SEQUENCE pgq_flow MINVALUE 0 START 0;

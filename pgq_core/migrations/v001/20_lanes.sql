@@ -7,6 +7,12 @@ SELECT ('x' || encode(substring(sha256(convert_to(
     || p_priority || p_kind, 'UTF8')) FROM 1 FOR 8), 'hex'))::bit(64)::bigint
 $$;
 
+-- The kind of lane a new job belongs to.
+CREATE FUNCTION pgq_kind(p_key text)
+RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT CASE WHEN p_key IS NULL THEN 'plain' ELSE 'keyed' END
+$$;
+
 -- The notification channel of worker number p_number (0 is the one all workers hear).
 CREATE FUNCTION pgq_channel(p_number bigint)
 RETURNS text LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$

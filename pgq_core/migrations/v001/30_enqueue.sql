@@ -8,37 +8,50 @@ DECLARE
     v_first bigint;
     v_last bigint;
     v_later boolean;
+    v_after boolean;
 BEGIN
     -- The insert that fired us has given this transaction its xid, before any position is drawn.
     WITH put AS (
         INSERT INTO pgq_ready (lane_id, position, job_id)
         SELECT
-            pgq_lane_id(f.queue, f.entrypoint, f.priority, 'plain'),
+            pgq_lane_id(f.queue, f.entrypoint, f.priority, pgq_kind(f.concurrency_key)),
             nextval('pgq_positions'),
             f.id
         FROM fresh AS f
-        WHERE f.run_at IS NULL OR f.run_at <= v_now
+        WHERE (f.run_at IS NULL OR f.run_at <= v_now) AND f.after IS NULL
         ORDER BY f.id
         RETURNING lane_id
     )
     SELECT min(lane_id), max(lane_id) INTO v_first, v_last FROM put;
 
-    SELECT bool_or(f.run_at > v_now) INTO v_later FROM fresh AS f;
+    SELECT bool_or(f.run_at > v_now AND f.after IS NULL), bool_or(f.after IS NOT NULL)
+    INTO v_later, v_after
+    FROM fresh AS f;
     IF v_later THEN
         INSERT INTO pgq_deferred (run_at, lane_id, job_id)
-        SELECT f.run_at, pgq_lane_id(f.queue, f.entrypoint, f.priority, 'plain'), f.id
+        SELECT
+            f.run_at,
+            pgq_lane_id(f.queue, f.entrypoint, f.priority, pgq_kind(f.concurrency_key)),
+            f.id
         FROM fresh AS f
-        WHERE f.run_at > v_now;
+        WHERE f.run_at > v_now AND f.after IS NULL;
+    END IF;
+    IF v_after THEN
+        PERFORM pgq_wait_for(f.id, f.after, f.queue, f.entrypoint, f.priority, f.concurrency_key)
+        FROM fresh AS f
+        WHERE f.after IS NOT NULL;
     END IF;
 
-    IF v_later OR v_first <> v_last
+    IF v_later OR v_after OR v_first <> v_last
         OR NOT EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = v_first) THEN
-        INSERT INTO pgq_lanes (lane_id, priority, queue, entrypoint)
-        SELECT n.lane_id, n.priority, n.queue, n.entrypoint
+        INSERT INTO pgq_lanes (lane_id, priority, kind, queue, entrypoint)
+        SELECT n.lane_id, n.priority, n.kind, n.queue, n.entrypoint
         FROM (
             SELECT DISTINCT
-                pgq_lane_id(f.queue, f.entrypoint, f.priority, 'plain') AS lane_id,
+                pgq_lane_id(f.queue, f.entrypoint, f.priority, pgq_kind(f.concurrency_key))
+                    AS lane_id,
                 f.priority,
+                pgq_kind(f.concurrency_key) AS kind,
                 f.queue,
                 f.entrypoint
             FROM fresh AS f
@@ -69,8 +82,11 @@ BEGIN
         l.entrypoint = NEW.entrypoint
         AND l.unique_key = NEW.unique_key
         AND l.expires_at <= clock_timestamp();
-    INSERT INTO pgq_locks (entrypoint, unique_key, job_id)
-    VALUES (NEW.entrypoint, NEW.unique_key, NEW.id)
+    INSERT INTO pgq_locks (entrypoint, unique_key, job_id, expires_at)
+    VALUES (
+        NEW.entrypoint, NEW.unique_key, NEW.id,
+        clock_timestamp() + NEW.unique_for * interval '1 second'
+    )
     ON CONFLICT (entrypoint, unique_key) DO NOTHING;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -85,7 +101,9 @@ FOR EACH ROW WHEN (NEW.unique_key IS NOT NULL) EXECUTE FUNCTION pgq_take_key();
 -- Enqueue many jobs in input order. Ids are drawn first, so that a skipped duplicate shifts none.
 -- Returns one row per input row: its ordinal, the job's id (for a duplicate the id of the job that
 -- holds the key) and whether the job is new. Keys are taken in sorted order, against deadlocks; a
--- key whose holder finished while we looked is taken in a second round.
+-- key whose holder finished while we looked is taken in a second round. p_afters: arrays as text of
+-- the jobs to wait for; -k is the k-th job of this call. p_replaces: a holder that has not started is
+-- cancelled and replaced.
 CREATE FUNCTION pgq_enqueue(
     p_entrypoints text [],
     p_payloads bytea [],
@@ -97,7 +115,12 @@ CREATE FUNCTION pgq_enqueue(
     p_concurrency_keys text [],
     p_headers text [],
     p_max_attempts smallint [],
-    p_timeouts double precision []
+    p_timeouts double precision [],
+    p_unique_fors double precision [],
+    p_unique_whiles text [],
+    p_afters text [],
+    p_on_failures text [],
+    p_replaces boolean []
 )
 RETURNS TABLE (ordinal bigint, job_id bigint, fresh boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -110,22 +133,41 @@ DECLARE
 BEGIN
     SELECT array_agg(nextval('pgq_jobs_id_seq')) INTO v_ids
     FROM generate_series(1, cardinality(p_entrypoints));
+    IF v_keyed AND TRUE = ANY(p_replaces) THEN
+        PERFORM pgq_cancel(ARRAY(
+            SELECT l.job_id
+            FROM unnest(p_entrypoints, p_unique_keys, p_replaces)
+                AS n (entrypoint, unique_key, replace)
+            INNER JOIN pgq_locks AS l
+                ON l.entrypoint = n.entrypoint AND l.unique_key = n.unique_key
+            INNER JOIN pgq_job_states AS s ON s.id = l.job_id
+            WHERE n.replace AND s.state IN ('ready', 'deferred', 'blocked')
+        ), 'replaced');
+    END IF;
 
     LOOP
         INSERT INTO pgq_jobs (
             id, entrypoint, payload, priority, queue, run_at, unique_key, concurrency_key,
-            headers, max_attempts, timeout
+            headers, max_attempts, timeout, unique_for, unique_while, after, on_failure
         )
         SELECT
             n.id, n.entrypoint, n.payload, n.priority, n.queue,
             coalesce(n.run_at, v_now + n.delay * interval '1 second'),
-            n.unique_key, n.concurrency_key, n.headers::jsonb, n.max_attempts, n.timeout
+            n.unique_key, n.concurrency_key, n.headers::jsonb, n.max_attempts, n.timeout,
+            n.unique_for, n.unique_while,
+            CASE WHEN n.after IS NOT NULL THEN ARRAY(
+                SELECT CASE WHEN a.id < 0 THEN v_ids[-a.id] ELSE a.id END
+                FROM unnest(n.after::bigint []) AS a (id)
+            ) END,
+            n.on_failure
         FROM unnest(
             v_ids, p_entrypoints, p_payloads, p_priorities, p_queues, p_run_ats, p_delays,
-            p_unique_keys, p_concurrency_keys, p_headers, p_max_attempts, p_timeouts
+            p_unique_keys, p_concurrency_keys, p_headers, p_max_attempts, p_timeouts,
+            p_unique_fors, p_unique_whiles, p_afters, p_on_failures
         ) AS n (
             id, entrypoint, payload, priority, queue, run_at, delay,
-            unique_key, concurrency_key, headers, max_attempts, timeout
+            unique_key, concurrency_key, headers, max_attempts, timeout,
+            unique_for, unique_while, after, on_failure
         )
         WHERE v_missing IS NULL OR n.id = ANY(v_missing)
         ORDER BY n.entrypoint COLLATE "C", n.unique_key COLLATE "C", n.id;

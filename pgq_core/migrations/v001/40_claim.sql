@@ -56,7 +56,9 @@ CREATE FUNCTION pgq_look(
     p_worker bigint,
     p_due_from timestamptz,
     p_due_settle bigint,
-    p_idle_ms integer
+    p_idle_ms integer,
+    p_schedules text [],
+    p_limited bigint []
 )
 RETURNS jsonb LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -129,6 +131,13 @@ BEGIN
             SELECT FROM pgq_ready AS r
             WHERE r.lane_id = ANY(ARRAY(SELECT l.lane_id FROM pgq_lanes AS l WHERE l.kind = 'alone'))
         ),
+        'limited', EXISTS (SELECT FROM pgq_ready AS r WHERE r.lane_id = ANY(p_limited)),
+        'blocked', EXISTS (SELECT FROM pgq_blocked),
+        'tick', (
+            SELECT extract(EPOCH FROM min(coalesce(s.next_at, v_now)) - v_now)
+            FROM pgq_schedules AS s
+            WHERE s.paused_at IS NULL AND (s.origin = 'user' OR s.name = ANY(p_schedules))
+        ),
         'paused', (
             SELECT jsonb_agg(jsonb_build_array(q.queue, q.entrypoint))
             FROM pgq_queues AS q
@@ -167,7 +176,9 @@ CREATE FUNCTION pgq_claim(
     p_look boolean,
     p_due_from timestamptz,
     p_due_settle bigint,
-    p_idle_ms integer
+    p_idle_ms integer,
+    p_schedules text [],
+    p_limited bigint []
 )
 RETURNS TABLE (
     status jsonb,
@@ -209,7 +220,9 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'off', TRUE);
 
     IF p_look THEN
-        v_look := pgq_look(p_worker, p_due_from, p_due_settle, p_idle_ms);
+        v_look := pgq_look(
+            p_worker, p_due_from, p_due_settle, p_idle_ms, p_schedules, p_limited
+        );
     END IF;
 
     IF cardinality(p_floor_lanes) > 0 THEN
@@ -256,6 +269,11 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT b.* FROM pgq_jobs AS b WHERE b.id = t.job_id OFFSET 0
             ) AS j
+        ),
+
+        unlocked AS (
+            DELETE FROM pgq_locks AS k USING body AS b
+            WHERE k.job_id = b.id AND b.unique_while = 'waiting' AND k.expires_at IS NULL
         ),
 
         batch AS MATERIALIZED (

@@ -7,7 +7,7 @@
 -- Per job: lease, id, attempt, outcome, seconds since it started and since it ended (negative:
 -- never started), error and result (JSON text), and for retry, snooze and interrupted the lane, the
 -- delay in seconds, and what to carry on in spent and crashes. p_keyed: some job holds a unique
--- key. p_requeue: some job goes back.
+-- key. p_requeue: some job goes back. p_limited: some job holds a place under a limit or a key.
 CREATE FUNCTION pgq_finish(
     p_worker bigint,
     p_shut bigint [],
@@ -27,7 +27,8 @@ CREATE FUNCTION pgq_finish(
     p_spent smallint [],
     p_crashes smallint [],
     p_keyed boolean,
-    p_requeue boolean
+    p_requeue boolean,
+    p_limited boolean
 )
 RETURNS TABLE (refused bigint, reason text)
 LANGUAGE plpgsql
@@ -42,6 +43,8 @@ DECLARE
     v_open bigint [];
     v_done bigint [];
     v_wake bigint;
+    v_ours bigint [];
+    v_ended bigint [];
 BEGIN
     IF cardinality(p_shut) > 0 THEN
         WITH shut AS (
@@ -155,6 +158,20 @@ BEGIN
                 FOR UPDATE SKIP LOCKED
             ) AS l
         ));
+    END IF;
+
+    IF p_limited OR (SELECT f.last_value FROM pgq_flow AS f) > 0 THEN
+        SELECT
+            array_agg(a.job_id),
+            array_agg(a.job_id) FILTER (WHERE a.outcome IN ('succeeded', 'failed', 'cancelled'))
+        INTO v_ours, v_ended
+        FROM unnest(p_jobs, p_attempts) AS o (job_id, attempt)
+        INNER JOIN pgq_attempts AS a ON a.job_id = o.job_id AND a.attempt = o.attempt
+        WHERE a.worker_id = p_worker AND a.outcome <> 'lost';
+        IF p_limited THEN
+            PERFORM pgq_release(v_ours);
+        END IF;
+        PERFORM pgq_follow(v_ended);
     END IF;
 
     IF EXISTS (SELECT FROM pgq_cancels) THEN

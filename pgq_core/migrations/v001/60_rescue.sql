@@ -18,7 +18,9 @@ AS $$
 DECLARE
     v_dead bigint [];
     v_leases bigint [];
-    v_lane bigint;
+    v_row record;
+    v_freed bigint [] := '{}';
+    v_ended bigint [] := '{}';
 BEGIN
     SELECT array_agg(w.worker_id) INTO v_dead
     FROM pgq_workers AS w
@@ -44,7 +46,18 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     ) AS k;
 
-    RETURN QUERY
+    -- Places under limits are counted by one at a time: their locks, in order, before we look.
+    PERFORM pg_advisory_xact_lock(k.key)
+    FROM (
+        SELECT DISTINCT pgq_limit_key(h.entrypoint) AS key
+        FROM pgq_leases AS l
+        CROSS JOIN LATERAL unnest(l.job_ids) AS u (id)
+        INNER JOIN pgq_holders AS h ON h.job_id = u.id
+        WHERE l.worker_id = ANY(v_dead) AND l.lease_id = ANY(v_leases)
+        ORDER BY 1
+    ) AS k;
+
+    FOR v_row IN
     WITH lost AS (
         SELECT l.worker_id, l.claimed_at, u.*
         FROM pgq_leases AS l
@@ -96,7 +109,7 @@ BEGIN
         SELECT
             v.job_id, v.attempt, v.spent, (v.crashes + 1)::smallint AS crashes, j.queue,
             j.entrypoint, j.priority,
-            CASE WHEN v.crashes + 1 >= 2 THEN 'alone' ELSE 'plain' END AS kind
+            CASE WHEN v.crashes + 1 >= 2 THEN 'alone' ELSE pgq_kind(j.concurrency_key) END AS kind
         FROM written AS w
         INNER JOIN verdict AS v ON v.job_id = w.job_id AND v.attempt = w.attempt
         CROSS JOIN LATERAL (
@@ -133,9 +146,25 @@ BEGIN
             AND w.outcome IN ('failed', 'cancelled')
     )
 
-    SELECT v.job_id, v.attempt, w.outcome, v.worker_id
+    SELECT v.job_id, v.attempt, w.outcome, v.worker_id, v.crashes
     FROM written AS w
-    INNER JOIN verdict AS v ON v.job_id = w.job_id AND v.attempt = w.attempt;
+    INNER JOIN verdict AS v ON v.job_id = w.job_id AND v.attempt = w.attempt
+    LOOP
+        job_id := v_row.job_id;
+        attempt := v_row.attempt;
+        outcome := v_row.outcome;
+        worker_id := v_row.worker_id;
+        RETURN NEXT;
+        IF v_row.outcome <> 'lost' THEN
+            v_ended := v_ended || v_row.job_id;
+        END IF;
+        -- A suspect keeps its place while it waits to run alone.
+        IF v_row.outcome <> 'lost' OR v_row.crashes = 0 THEN
+            v_freed := v_freed || v_row.job_id;
+        END IF;
+    END LOOP;
+    PERFORM pgq_release(v_freed);
+    PERFORM pgq_follow(v_ended);
 
     DELETE FROM pgq_leases AS l
     WHERE l.worker_id = ANY(v_dead) AND l.lease_id = ANY(v_leases);

@@ -46,6 +46,12 @@ BEGIN
     SELECT array_agg(w.job_id) INTO v_cancelled FROM written AS w;
 
     DELETE FROM pgq_locks AS l WHERE l.job_id = ANY(v_cancelled) AND l.expires_at IS NULL;
+    -- Their places are handed over by the next sweep: no lock is held here until the caller commits.
+    DELETE FROM pgq_holders AS h WHERE h.job_id = ANY(v_cancelled);
+    DELETE FROM pgq_edges AS e WHERE e.job_id = ANY(v_cancelled);
+    IF (SELECT f.last_value FROM pgq_flow AS f) > 0 THEN
+        PERFORM pgq_follow(v_cancelled);
+    END IF;
 
     WITH noted AS (
         INSERT INTO pgq_cancels (job_id, reason)
@@ -102,6 +108,7 @@ BEGIN
     WITH wanted AS MATERIALIZED (
         SELECT
             j.id, j.queue, j.entrypoint, j.priority, j.unique_key,
+            pgq_kind(j.concurrency_key) AS kind,
             (SELECT max(a.attempt) FROM pgq_attempts AS a WHERE a.job_id = j.id) AS attempt
         FROM pgq_jobs AS j
         INNER JOIN pgq_job_states AS s ON s.id = j.id
@@ -117,7 +124,7 @@ BEGIN
     ),
 
     again AS (
-        SELECT w.*, pgq_lane_id(w.queue, w.entrypoint, w.priority, 'plain') AS lane_id
+        SELECT w.*, pgq_lane_id(w.queue, w.entrypoint, w.priority, w.kind) AS lane_id
         FROM wanted AS w
         WHERE w.unique_key IS NULL OR EXISTS (SELECT FROM taken AS t WHERE t.job_id = w.id)
     ),
@@ -134,8 +141,8 @@ BEGIN
     ),
 
     lanes AS (
-        INSERT INTO pgq_lanes (lane_id, priority, queue, entrypoint)
-        SELECT DISTINCT g.lane_id, g.priority, g.queue, g.entrypoint
+        INSERT INTO pgq_lanes (lane_id, priority, kind, queue, entrypoint)
+        SELECT DISTINCT g.lane_id, g.priority, g.kind, g.queue, g.entrypoint
         FROM again AS g
         WHERE NOT EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = g.lane_id)
     )

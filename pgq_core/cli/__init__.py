@@ -1,0 +1,18 @@
+"""The command line, `pgq-core`: one file per group of commands."""
+
+from pgq_core.cli.acting import cancel, pause, prune, resume, retry
+from pgq_core.cli.enqueue import enqueue
+from pgq_core.cli.failures import run
+from pgq_core.cli.group import commands
+from pgq_core.cli.reading import jobs, schedules, show
+from pgq_core.cli.setup import install, uninstall, upgrade
+from pgq_core.cli.watching import health, stats
+from pgq_core.cli.worker import worker
+
+for _command in (
+    install, upgrade, uninstall, worker, enqueue, jobs, show, retry, cancel, pause, resume, stats,
+    schedules, prune, health,
+):  # fmt: skip
+    commands.add_command(_command)
+
+__all__ = ["commands", "run"]

@@ -1,0 +1,74 @@
+"""enqueue."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from pgq_core.cli.group import command, json_option, with_queries
+from pgq_core.cli.output import print_json, say
+from pgq_core.cli.types import DURATION, MOMENT, NAME, SMALLINT
+from pgq_core.models import NewJob
+from pgq_core.queries import Queries
+
+
+@command("enqueue")
+@click.argument("entrypoint", type=NAME)
+@click.argument("payload", required=False)
+@click.option("--priority", type=SMALLINT, help="Lower runs first.  [default: 5]")
+@click.option("--queue", type=NAME, help="[default: default]")
+@click.option("--delay", type=DURATION, help="Not before that long from now: 90, 10m, 2h.")
+@click.option("--run-at", type=MOMENT, help="Not before then: 2030-01-31T09:00+01:00.")
+@click.option("--unique-key", type=NAME, help="One waiting or running job per key.")
+@click.option("--concurrency-key", type=NAME, help="Jobs of one key take turns.")
+@click.option("--max-attempts", type=click.IntRange(1, 32767), help="1: at most once.")
+@click.option("--timeout", type=DURATION, help="Stop the handler after that long.")
+@click.option("--json-payload", is_flag=True, help="Refuse a PAYLOAD that is no JSON.")
+@json_option
+@with_queries
+async def enqueue(
+    queries: Queries,
+    entrypoint: str,
+    payload: str | None,
+    delay: timedelta | None,
+    run_at: datetime | None,
+    timeout: timedelta | None,
+    json_payload: bool,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Enqueue one job and print its id. PAYLOAD `-` is read from stdin.
+
+    Whether a worker knows ENTRYPOINT is not checked: it may be deployed later.
+    """
+    data = read(payload)
+    if json_payload:
+        check_json(data)
+    seconds = None if timeout is None else timeout.total_seconds()
+    job = NewJob(entrypoint, data, delay=delay, run_at=run_at, timeout=seconds, **fields)
+    made = (await queries.enqueue_many([job]))[0]
+    if as_json:
+        print_json({"id": made.id, "fresh": made.fresh})
+    elif made.fresh:
+        say(f"job {made.id}")
+    else:
+        say(f"job {made.id} holds the key {job.unique_key!r} already; nothing was enqueued")
+
+
+def read(payload: str | None) -> bytes | None:
+    """The payload's bytes as they came."""
+    if payload == "-":
+        return sys.stdin.buffer.read()
+    return None if payload is None else payload.encode("utf-8", "surrogateescape")
+
+
+def check_json(data: bytes | None) -> None:
+    """Refuse what a handler's `job.json()` could not read."""
+    try:
+        json.loads(data or b"")
+    except ValueError as error:
+        raise click.BadParameter(f"it is no JSON: {error}", param_hint="PAYLOAD") from None
