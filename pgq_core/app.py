@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from pgq_core.db import AsyncpgPoolDriver, Driver, connector, unreachable
+from pgq_core.batches import Batch, chained
+from pgq_core.db import AsyncpgPoolDriver, Driver, connector, suit, unreachable
 from pgq_core.errors import DuplicateJob, NotBound, UnknownEntrypoint
 from pgq_core.hooks import Hook
 from pgq_core.models import EnqueuedJob, Job, JobRow, NewJob, Schedule, row_of
 from pgq_core.options import MAX_PAYLOAD, EntrypointOptions, WorkerOptions
+from pgq_core.pressure import Pressure
 from pgq_core.queries import Queries
 from pgq_core.registry import Handler, Registry
 from pgq_core.retries import Backoff, BackoffRule
@@ -36,6 +38,7 @@ Resources = Callable[[], AbstractAsyncContextManager[Any]]
 class PgQueuer:
     """A registry of handlers, bound to a database now or later.
 
+    `max_depth`: per queue, how many jobs may wait before enqueue raises QueueFull.
     `resources`: an object handed to every handler as `context.resources`, or a function that gives
     an async context manager, entered while a worker runs. `hooks`: see `pgq_core.hooks`.
     """
@@ -48,8 +51,10 @@ class PgQueuer:
         resources: Any = None,
         hooks: Iterable[Hook] = (),
         max_payload: int = MAX_PAYLOAD,
+        max_depth: Mapping[str, int] | None = None,
     ) -> None:
         self.registry = Registry()
+        self.pressure = Pressure(max_depth or {})
         self.hooks = list(hooks)
         self.resources = resources
         self.schema = schema
@@ -95,14 +100,19 @@ class PgQueuer:
     async def connected(
         self, dsn: str | None = None, *, max_size: int = 5, **settings: Any
     ) -> AsyncIterator[PgQueuer]:
-        """Bind this PgQueuer to a pool on `dsn` for the length of the block."""
+        """Bind this PgQueuer to a pool on `dsn` for the length of the block.
+
+        `settings` are those of `asyncpg.connect`; behind a pooler `statement_cache_size` is 0
+        unless given.
+        """
         dsn = dsn or os.environ.get("PGQ_DSN") or os.environ.get("DATABASE_URL")
         try:
-            pool = await asyncpg.create_pool(dsn, min_size=0, max_size=max_size, **settings)
-            await (await pool.acquire()).close()
+            suited = await suit(dsn, settings)
+            pool = await asyncpg.create_pool(dsn, min_size=0, max_size=max_size, **suited)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
             raise unreachable(dsn, error) from error
-        self.bind(AsyncpgPoolDriver(pool, connector(dsn, **settings)))
+        suited.pop("reset", None)
+        self.bind(AsyncpgPoolDriver(pool, connector(dsn, **suited)))
         try:
             yield self
         finally:
@@ -241,17 +251,49 @@ class PgQueuer:
         return made[0].id
 
     async def enqueue_many(
-        self, jobs: Iterable[NewJob], *, connection: Any = None, check: bool = True
+        self,
+        jobs: Iterable[NewJob],
+        *,
+        connection: Any = None,
+        check: bool = True,
+        patience: float = 0.0,
     ) -> list[EnqueuedJob]:
-        """Enqueue jobs in one statement; per job its id and whether it is new, in input order."""
+        """Enqueue jobs in one statement; per job its id and whether it is new, in input order.
+
+        A full queue (`max_depth`) is waited for up to `patience` seconds, then QueueFull is raised.
+        """
         fellows = list(jobs)
         rows = [self.prepare(job, check=check, fellows=fellows) for job in fellows]
+        if self.pressure.max_depth:
+            await self.pressure.admit(rows, self.queries, patience)
         if connection is not None:
-            return unduplicated(fellows, await self._queries_on(connection).insert(rows, connection))
+            made = await self._queries_on(connection).insert(rows, connection)
+            return unduplicated(fellows, made)
         if any(job.on_duplicate == "raise" for job in fellows):
             async with self.queries.driver.transaction() as own:  # rolled back by DuplicateJob
                 return unduplicated(fellows, await self.queries.insert(rows, own))
         return await self.queries.insert(rows)
+
+    def batch(
+        self,
+        *,
+        on_done: NewJob | None = None,
+        on_success: NewJob | None = None,
+        on_failure: NewJob | None = None,
+        connection: Any = None,
+    ) -> Batch:
+        """`async with pgq.batch(on_done=…) as batch: batch.add(…)`: jobs with a callback."""
+        callbacks = [(on_done, "run"), (on_success, "cancel"), (on_failure, "only")]
+        return Batch(self.enqueue_many, lambda: self._queries_on(connection), callbacks, connection)
+
+    async def chain(self, *jobs: NewJob, connection: Any = None) -> list[int]:
+        """Enqueue jobs that run one after the other; returns their ids in order.
+
+        When one fails the rest is cancelled, unless a job's `on_failure` says otherwise; its
+        results reach the next through `await context.results()`.
+        """
+        made = await self.enqueue_many(chained(jobs), connection=connection)
+        return [job.id for job in made]
 
     def enqueue_sync(
         self,
@@ -293,9 +335,7 @@ class PgQueuer:
     def _queries_on(self, connection: Any) -> Queries:
         return self._queries or Queries(connection, self.schema, self.max_payload)
 
-    def prepare(
-        self, job: NewJob, *, check: bool = True, fellows: Sequence[NewJob] = ()
-    ) -> JobRow:
+    def prepare(self, job: NewJob, *, check: bool = True, fellows: Sequence[NewJob] = ()) -> JobRow:
         """Fill in what the entrypoint says, run the hooks, check and encode."""
         for hook in self.hooks:
             job = hook.enqueueing(job)
@@ -338,9 +378,7 @@ class PgQueuer:
 
     def worker(self, options: WorkerOptions) -> Worker:
         """A worker for what is registered here."""
-        return Worker(
-            self.queries, self.registry, options, enqueue=self.enqueue, hooks=self.hooks
-        )
+        return Worker(self.queries, self.registry, options, enqueue=self.enqueue, hooks=self.hooks)
 
     async def run_worker(self, worker: Worker) -> None:
         """Run a worker with the resources open."""
@@ -357,7 +395,7 @@ class PgQueuer:
                 self._worker, self._stop_requested = None, False
 
     def stop(self, now: bool = False) -> None:
-        """Stop claiming; running jobs may finish up to the limit, with `now` they are given back."""
+        """Stop claiming; running jobs may finish in time, with `now` they are given back."""
         if self._worker is None:
             self._stop_requested = True
         else:

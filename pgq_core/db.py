@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -10,6 +11,8 @@ from typing import Any, Protocol
 import asyncpg
 
 from pgq_core.errors import DatabaseError, DatabaseUnreachable
+
+log = logging.getLogger("pgq_core.db")
 
 Connection = Any  # asyncpg.Connection or its pool proxy; asyncpg ships no types of its own
 Connect = Callable[[], Awaitable[Connection]]
@@ -25,12 +28,15 @@ DISCONNECTED = (
     asyncpg.CannotConnectNowError,
     asyncpg.IdleSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
+    # A pooler gave us another server session than the one that knows our prepared statements.
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
     asyncio.TimeoutError,
 )
 
 
 class Driver(Protocol):
-    """What the queries need: run a statement, hold a transaction, open a connection of one's own."""
+    """What the queries need: run a statement, hold a transaction, open a new connection."""
 
     async def fetch(self, text: str, *args: Any) -> list[Any]:
         """Run one statement and return its rows."""
@@ -104,6 +110,33 @@ def connector(dsn: str | None = None, **settings: Any) -> Connect:
             raise unreachable(dsn, error) from error
 
     return connect
+
+
+async def behind_pooler(connection: Connection) -> bool:
+    """Whether a pooler stands between: it names another process than the one that answers."""
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+    return bool(pid != connection.get_server_pid())
+
+
+async def suit(dsn: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a pool on `dsn`, after a look at what answers there.
+
+    Behind a pooler no statement is kept prepared, and nothing is reset when a connection goes back
+    to the pool: the next transaction may run in another server session, which others use too.
+    """
+    probe = await asyncpg.connect(dsn, **{**settings, "statement_cache_size": 0})
+    try:
+        pooled = await behind_pooler(probe)
+    finally:
+        await probe.close()
+    if not pooled:
+        return settings
+    log.info("connected through a pooler: no statements are kept prepared")
+    return {"statement_cache_size": 0, "reset": leave_alone, **settings}
+
+
+async def leave_alone(_connection: Connection) -> None:
+    """Instead of asyncpg's RESET ALL."""
 
 
 def unreachable(dsn: str | None, error: BaseException) -> DatabaseUnreachable:

@@ -59,7 +59,7 @@ async def execute(
             value = await in_thread(control, threads, entry.handler, arguments)
             if inspect.isawaitable(value):
                 value = await value
-    except BaseException as error:  # SystemExit and CancelledError end the attempt, not the worker
+    except BaseException as error:  # noqa: BLE001  (SystemExit ends the attempt, not the worker)
         return judge(control, entry, error)
     if control.why == "lost":
         return None
@@ -92,7 +92,9 @@ def judge(control: Control, entry: Entrypoint, error: BaseException) -> Outcome 
         return None
     if control.why == "cancel" and isinstance(error, (asyncio.CancelledError, Cancel)):
         return Outcome(
-            job, "cancelled", describe_text("Cancelled", control.reason or "cancelled while running")
+            job,
+            "cancelled",
+            describe_text("Cancelled", control.reason or "cancelled while running"),
         )
     if control.why == "shutdown" and isinstance(error, asyncio.CancelledError):
         return interrupted(control)

@@ -106,11 +106,9 @@ class Sentinel:
         self._poke()
 
     def _poke(self) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            try:
-                self._loop.call_soon_threadsafe(lambda: self._wake.set())
-            except RuntimeError:  # the loop closed between the question and the call
-                pass
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._wake.set)
 
     def _tell(self, kind: str, payload: str = "") -> None:
         self._at_home(self._hear, kind, payload)
@@ -163,7 +161,9 @@ class Sentinel:
                 self.identity = Identity(*row)
             heard = await self._subscribe(connection) if self._listen else False
             if heard:
-                await connection.execute("SELECT pg_advisory_lock($1)", self.identity.key, timeout=10)
+                await connection.execute(
+                    "SELECT pg_advisory_lock($1)", self.identity.key, timeout=10
+                )
             await self._beat(connection, locked=heard, relocked=True)
             self.pulse.connections += 1
             if first:

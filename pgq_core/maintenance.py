@@ -24,7 +24,7 @@ GRACE = 0.2
 
 @dataclass
 class Rescuer:
-    """Which workers look dead, and since when: a free lock gets a short grace, a silent beat none."""
+    """Which workers look dead, since when: a free lock gets a short grace, a silent beat none."""
 
     seen: dict[int, float] = field(default_factory=dict)
 
@@ -64,7 +64,8 @@ class Upkeep:
             try:
                 await self.once()
             except (*DISCONNECTED, asyncpg.PostgresError, PgqError) as error:
-                log.warning("upkeep failed (%s: %s); trying again later", type(error).__name__, error)
+                log.warning("upkeep failed, trying again later (%s: %s)",
+                            type(error).__name__, error)  # fmt: skip
 
     async def once(self) -> None:
         """One round."""

@@ -153,7 +153,7 @@ def row_of(
     """
     if job.unique_key is None and (job.unique_for is not None or job.on_duplicate != "keep"):
         raise InvalidInput("unique_for= and on_duplicate= need a unique_key=")
-    check_choice("on_failure", job.on_failure or "cancel", ("run", "skip", "cancel"))
+    check_choice("on_failure", job.on_failure or "cancel", ("run", "skip", "cancel", "only"))
     check_choice("on_duplicate", job.on_duplicate, ("keep", "replace", "raise"))
     check_choice("unique_while", job.unique_while, ("unfinished", "waiting"))
     run_at, delay = due_of(job.run_at, job.delay)

@@ -23,7 +23,7 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Rate:
-        """"100/m", "5/s", "10/30s". Raises InvalidInput."""
+        """ "100/m", "5/s", "10/30s". Raises InvalidInput."""
         found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d*)\s*([smhd])\s*", text)
         if found is None or not int(found[1]) or found[2] == "0":
             raise InvalidInput(
@@ -52,7 +52,7 @@ class EntrypointOptions:
         if not 1 <= self.max_attempts <= 32767:
             raise InvalidInput(f"max_attempts={self.max_attempts!r}: give a number from 1 to 32767")
         if self.timeout is not None and not self.timeout > 0:
-            raise InvalidInput(f"timeout={self.timeout!r}: give seconds above 0, or None for no limit")
+            raise InvalidInput(f"timeout={self.timeout!r}: give seconds above 0, or None")
         if self.concurrency_limit is not None and self.concurrency_limit < 1:
             raise InvalidInput(f"concurrency_limit={self.concurrency_limit!r}: give 1 or more")
         if isinstance(self.rate_limit, str):
@@ -80,15 +80,18 @@ class WorkerOptions:
     prune: bool = True
     schedules: bool = True
     max_jobs: int | None = None
+    floor_share: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "batch_size", "threads", "max_jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidInput(f"{name}={value!r}: give a number from 1 on")
+        if not 0 <= self.floor_share <= 0.5:
+            raise InvalidInput(f"floor_share={self.floor_share!r}: give a share from 0 to 0.5")
         if self.lease < 1:
             raise InvalidInput(f"lease={self.lease!r}: give at least 1 second")
         if self.shutdown_timeout < 0:
             raise InvalidInput(f"shutdown_timeout={self.shutdown_timeout!r}: give seconds >= 0")
         if isinstance(self.queues, str):
-            raise InvalidInput(f"queues={self.queues!r}: give a list of names, as in [{self.queues!r}]")
+            raise InvalidInput(f"queues={self.queues!r}: give a list, as in [{self.queues!r}]")

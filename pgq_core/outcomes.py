@@ -72,11 +72,11 @@ def describe(error: BaseException) -> str:
     """An exception as JSON text: type, message, traceback. Never raises, whatever str() does."""
     try:
         message = str(error)
-    except BaseException as broken:
+    except BaseException as broken:  # noqa: BLE001  (whatever str() raises)
         message = f"<its message could not be read: {type(broken).__name__}>"
     try:
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         trace = "".join(traceback.format_tb(error.__traceback__)) + type(error).__qualname__
     kind = type(error)
     return describe_text(f"{kind.__module__}.{kind.__qualname__}", message, trace)
@@ -98,7 +98,7 @@ def encode_result(value: Any, limit: int) -> tuple[str | None, str | None]:
         text = json.dumps(value, allow_nan=False)
         if "\\u" in text:
             check_jsonb_text("result", text)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (a result may raise anything when it is written)
         return None, describe_text(
             "ResultNotStored", f"the job succeeded, but its result is no JSON: {error}"
         )

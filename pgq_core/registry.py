@@ -79,9 +79,7 @@ def takes_two(name: str, handler: Handler) -> bool:
         parameters = inspect.signature(handler).parameters.values()
     except (TypeError, ValueError):
         return False
-    positional = [
-        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in positional if p.default is p.empty]
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return True
@@ -90,6 +88,4 @@ def takes_two(name: str, handler: Handler) -> bool:
             f"the handler of {name!r} takes {len(positional)} arguments; "
             "it must take `job`, or `job, context`"
         )
-    return len(positional) >= 2 and (
-        len(required) == 2 or positional[1].name in ("context", "ctx")
-    )
+    return len(positional) >= 2 and (len(required) == 2 or positional[1].name in ("context", "ctx"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Union
 
 from pgq_core.errors import InvalidInput
 
@@ -37,7 +36,7 @@ class Backoff:
         return plain * random.uniform(1 - self.jitter, 1 + self.jitter)
 
 
-BackoffRule = Union[Backoff, float, int, Callable[[int], float]]
+BackoffRule = Backoff | float | int | Callable[[int], float]
 
 
 def delay_after(rule: BackoffRule, failures: int) -> float:

@@ -34,7 +34,7 @@ class ScheduleRule:
 def check_cron(cron: str) -> str:
     """A rule of five fields or an alias such as @daily. Raises InvalidInput."""
     # croniter pulls in dateutil; most programs never register a schedule.
-    from croniter import croniter
+    from croniter import croniter  # noqa: PLC0415
 
     hint = "give five fields, as in '0 9 * * *' (9:00 every day), or '@daily'"
     if not isinstance(cron, str) or not cron.strip():
@@ -58,15 +58,15 @@ def check_timezone(name: str) -> ZoneInfo:
         ) from None
 
 
-# Clock changes. A rule with a fixed hour means the wall clock: a time that spring skips runs once
-# right after the gap, a time that autumn repeats runs once, the first time. A rule whose hour is `*`
-# or `*/n` means elapsed time: it runs in both passes of the repeated hour, and skips nothing else.
+# Clock changes. A rule with a fixed hour means the wall clock: a time that spring skips runs once,
+# right after the gap; a time that autumn repeats runs once, the first time. A rule whose hour is
+# `*` or `*/n` means elapsed time: it runs in both passes of the repeated hour, and skips nothing.
 _MARGIN = timedelta(hours=3)
 
 
 def next_tick(cron: str, zone_name: str, after: datetime) -> datetime:
     """The first instant after `after` (aware) at which the rule fires, in UTC."""
-    from croniter import croniter
+    from croniter import croniter  # noqa: PLC0415  (as above)
 
     zone, elapsed = check_timezone(zone_name), means_elapsed_time(cron)
     after = after.astimezone(timezone.utc)

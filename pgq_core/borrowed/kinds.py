@@ -61,7 +61,8 @@ def _kind_of(cls: type) -> Kind | None:
 
 def kind_of(connection: Any) -> Kind:
     """The kind of a connection. Raises InvalidInput for what we cannot use."""
-    kind = _kind_of(type(connection))
+    cls: type = type(connection)
+    kind = _kind_of(cls)
     if kind is None:
         raise InvalidInput(
             f"connection= is a {type(connection).__module__}.{type(connection).__qualname__}; give "

@@ -106,21 +106,21 @@ def tell(verdicts: dict[int, str], as_json: bool, summary: bool = False) -> None
 
 @command("pause")
 @click.argument("queue", type=NAME)
-@click.option("--entrypoint", type=NAME, default="", help="Only this one in the queue.")
+@click.option("--entrypoint", type=NAME, help="Only this one in the queue.")
 @with_queries
-async def pause(queries: Queries, queue: str, entrypoint: str) -> None:
+async def pause(queries: Queries, queue: str, entrypoint: str | None) -> None:
     """Start no more jobs of QUEUE; running ones go on."""
-    await queries.pause(queue, entrypoint)
+    await queries.pause(queue, entrypoint or "")
     say(f"paused: {entrypoint or 'everything'} in queue {queue!r}")
 
 
 @command("resume")
 @click.argument("queue", type=NAME)
-@click.option("--entrypoint", type=NAME, default="", help="Only this one in the queue.")
+@click.option("--entrypoint", type=NAME, help="Only this one in the queue.")
 @with_queries
-async def resume(queries: Queries, queue: str, entrypoint: str) -> None:
+async def resume(queries: Queries, queue: str, entrypoint: str | None) -> None:
     """Start jobs of QUEUE again."""
-    await queries.resume(queue, entrypoint)
+    await queries.resume(queue, entrypoint or "")
     say(f"resumed: {entrypoint or 'everything'} in queue {queue!r}")
 
 

@@ -48,12 +48,12 @@ def print_counts(counts: dict[str, dict[str, int]]) -> None:
 def print_workers(workers: list[dict[str, Any]]) -> None:
     """One row per process."""
     print_table(
-        ("worker", "name", "state", "running", "concurrency", "queues", "beat", "listener"),
+        ("worker", "name", "state", "concurrency", "queues", "beat", "listener"),
         [
             (
-                w["worker_id"], w["name"], worker_state(w), w["running"],
-                w["info"].get("concurrency"), ", ".join(w["info"].get("queues") or ["all"]),
-                f"{span(w['beat_age'])} ago", w["listener"],
+                w["worker_id"], w["name"], worker_state(w), w["info"].get("concurrency"),
+                ", ".join(w["info"].get("queues") or ["all"]), f"{span(w['beat_age'])} ago",
+                w["listener"],
             )
             for w in workers
         ],

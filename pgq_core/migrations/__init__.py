@@ -38,8 +38,7 @@ def upgrade_script(schema: str, found: int, target: int = VERSION) -> str:
         [
             f"SET LOCAL search_path TO {quote(schema)}, pg_temp;",
             *steps,
-            "INSERT INTO pgq_meta (key, value) VALUES ('version', '%d') "
-            "ON CONFLICT (key) DO UPDATE SET value = excluded.value;" % target,
+            f"SELECT pgq_set_version({target:d});",
         ]
     )
 

@@ -1,28 +1,32 @@
 -- Remove every object of pgq from the schema that search_path names first, and nothing else.
+-- pgq_jobs goes first, since its triggers need functions; the other tables last, since functions
+-- need their types.
 DROP VIEW IF EXISTS pgq_job_states;
+DROP TABLE IF EXISTS pgq_jobs;
 DO $$
 DECLARE
+    v_schema oid := (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = current_schema());
     v_object regclass;
     v_function regprocedure;
 BEGIN
+    FOR v_function IN
+        SELECT p.oid FROM pg_proc AS p
+        WHERE p.pronamespace = v_schema AND p.proname ~ '^pgq_'
+    LOOP
+        EXECUTE 'DROP FUNCTION ' || v_function;
+    END LOOP;
     FOR v_object IN
         SELECT c.oid FROM pg_class AS c
-        WHERE c.relnamespace = current_schema()::regnamespace
+        WHERE c.relnamespace = v_schema
             AND c.relkind = 'r'
             AND c.relname = ANY(ARRAY[
-                'pgq_meta', 'pgq_jobs', 'pgq_lanes', 'pgq_ready', 'pgq_deferred', 'pgq_blocked',
+                'pgq_meta', 'pgq_lanes', 'pgq_ready', 'pgq_deferred', 'pgq_blocked',
                 'pgq_leases', 'pgq_attempts', 'pgq_locks', 'pgq_cancels', 'pgq_progress',
                 'pgq_workers', 'pgq_queues', 'pgq_schedules', 'pgq_epoch', 'pgq_edges', 'pgq_limits',
                 'pgq_holders', 'pgq_rates', 'pgq_batches'
             ])
     LOOP
         EXECUTE 'DROP TABLE ' || v_object;
-    END LOOP;
-    FOR v_function IN
-        SELECT p.oid FROM pg_proc AS p
-        WHERE p.pronamespace = current_schema()::regnamespace AND p.proname ~ '^pgq_'
-    LOOP
-        EXECUTE 'DROP FUNCTION ' || v_function;
     END LOOP;
 END
 $$;

@@ -41,8 +41,17 @@ def job_from_view(row: Any) -> Job:
 
 def attempt_from_row(row: Any) -> Attempt:
     """A row of pgq_attempts."""
-    *plain, error, result = row
-    return Attempt(*plain, decoded(error), decoded(result))
+    job_id, attempt, outcome, worker_id, started_at, finished_at, error, result = row
+    return Attempt(
+        job_id,
+        attempt,
+        outcome,
+        worker_id,
+        started_at,
+        finished_at,
+        decoded(error),
+        decoded(result),
+    )
 
 
 def columns(rows: Sequence[JobRow]) -> dict[str, list[Any]]:
@@ -52,7 +61,7 @@ def columns(rows: Sequence[JobRow]) -> dict[str, list[Any]]:
         "concurrency_keys", "headers", "max_attempts", "timeouts", "unique_fors", "unique_whiles",
         "afters", "on_failures", "replaces",
     )  # fmt: skip
-    return {name: list(values) for name, values in zip(names, zip(*rows))}
+    return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def insertion(rows: Sequence[JobRow]) -> tuple[str, dict[str, Any]]:

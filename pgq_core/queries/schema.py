@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -14,6 +16,16 @@ from pgq_core.sql import load, quote
 # Of its own kind, so that it cannot meet a lock of the user's.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('pgq install ' || $1, 0))"
 _EXISTS = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"
+_SETTINGS = "SELECT current_setting('search_path'), current_setting('lock_timeout')"
+_RESTORE = "SELECT set_config('search_path', $1, true), set_config('lock_timeout', $2, true)"
+
+
+@asynccontextmanager
+async def as_it_was(connection: Any) -> AsyncIterator[None]:
+    """Give the settings we change back to a transaction that may be the caller's and go on."""
+    before = await connection.fetchrow(_SETTINGS)
+    yield
+    await connection.execute(_RESTORE, *before)
 
 
 async def version_of(connection: Any, schema: str) -> int:
@@ -26,7 +38,7 @@ async def version_of(connection: Any, schema: str) -> int:
 
 async def initialize(driver: Driver, schema: str) -> int:
     """Install or upgrade; returns the version found before. Safe when many call it at once."""
-    async with driver.transaction() as connection:
+    async with driver.transaction() as connection, as_it_was(connection):
         await connection.execute("SET LOCAL lock_timeout = '60s'")
         await connection.execute(_LOCK, schema)
         found = await version_of(connection, schema)
@@ -41,7 +53,7 @@ async def initialize(driver: Driver, schema: str) -> int:
 
 async def uninstall(driver: Driver, schema: str) -> None:
     """Remove everything pgq created; the user's own tables and the schema stay."""
-    async with driver.transaction() as connection:
+    async with driver.transaction() as connection, as_it_was(connection):
         await connection.execute(_LOCK, schema)
         await connection.execute(drop_script(schema))
 

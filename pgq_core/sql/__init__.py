@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -46,7 +46,7 @@ class Statement:
         return _NUMBERED.sub(lambda match: style.format(self.names[int(match[1]) - 1]), text)
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str, schema: str) -> Statement:
     """The statement in `<name>.sql`, for the given schema."""
     return parse(files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8"), schema)

@@ -19,6 +19,7 @@ wishes AS (
         )
         AND NOT EXISTS (SELECT FROM pgq_ready AS r WHERE r.job_id = c.job_id)
         AND NOT EXISTS (SELECT FROM pgq_deferred AS d WHERE d.job_id = c.job_id)
+        AND NOT EXISTS (SELECT FROM pgq_blocked AS b WHERE b.job_id = c.job_id)
 )
 
 DELETE FROM pgq_lanes AS l

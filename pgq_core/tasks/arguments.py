@@ -7,6 +7,7 @@ written: they take the default that the running code has.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -53,7 +54,9 @@ class Arguments:
         except self.pydantic.ValidationError as error:
             raise InvalidArguments(self.task, problems(error)) from None
         except (TypeError, ValueError) as error:  # unknown names, values that are no JSON
-            raise InvalidArguments(self.task, [("", str(error))]) from None
+            named = re.search(r"'(\w+)'$", str(error))
+            problem = (named[1] if named else "", str(error))
+            raise InvalidArguments(self.task, [problem]) from None
         return text.encode()
 
     def decode(self, job: Job) -> inspect.BoundArguments:

@@ -93,8 +93,9 @@ class Attempts:
             self.book.settle(run.lease)
         else:
             self.flusher.add(run, outcome)
-        for hook in self._hooks if outcome is not None else ():
-            hook.finished(run.job, outcome, run.ended - run.started)
+        if outcome is not None:
+            for hook in self._hooks:
+                hook.finished(run.job, outcome, run.ended - run.started)
         if not self.book.running:
             self._none_left.set()
         self._slot_freed()

@@ -16,7 +16,7 @@ log = logging.getLogger("pgq_core.worker")
 
 
 class Audit:
-    """After a reconnect and once per lease time: stop what we lost, give back what we never heard of.
+    """After a reconnect and once per lease time: stop what is lost, give back what is unknown.
 
     It runs between claims, so a lease the database knows and we do not is an answer that was lost.
     """

@@ -41,8 +41,10 @@ class Running:
     progress: tuple[float | None, str | None] | None = None
 
     def stop(self, why: str, reason: str | None = None) -> None:
-        """Ask the handler to stop: 'timeout', 'cancel', 'shutdown' or 'lost'. The first wish counts,
-        except that a lost lease overrules."""
+        """Ask the handler to stop: 'timeout', 'cancel', 'shutdown' or 'lost'.
+
+        The first wish counts, except that a lost lease overrules.
+        """
         if self.why is None or why == "lost":
             self.why, self.reason = why, reason
             if self.task is not None and not self.thread:

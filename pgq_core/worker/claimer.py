@@ -120,7 +120,7 @@ class Claimer:
             floors=[lane.floor for lane in floors],
             settled=pair[0],
             settle_xid=pair[1],
-            force_xid=look and not floors and any(lane.unswept for lane in self.lanes.by_id.values()),
+            force_xid=look and not floors and self.lanes.unswept,
             look=look,
             due_from=self.due.begin(now) if look else _BEGINNING,
             due_settle=due_pair[1] if due_pair else END,

@@ -67,6 +67,11 @@ class Context:
         """Enqueue another job, as `pgq.enqueue` does."""
         return await self._enqueue(NewJob(entrypoint, payload), **options)
 
+    async def results(self) -> dict[int, Any]:
+        """The results of the jobs this one waited for: id → result, of those that succeeded."""
+        found = await self._queries.call("predecessors", id=self._run.job.id)
+        return await self._queries.get_results([row["id"] for row in found])
+
     @asynccontextmanager
     async def transaction(
         self, result: Any = None, *, connection: Any = None
@@ -92,8 +97,9 @@ class Context:
         now = time.monotonic()
         run.ended = now
         alone = run.lease.open == 1
-        mine, other = ([run.lease.id], [run.lease.token]), ([], [])
-        (shut, shut_tokens), (keep, keep_tokens) = (mine, other) if alone else (other, mine)
+        ids, tokens = [run.lease.id], [run.lease.token]
+        shut, shut_tokens = (ids, tokens) if alone else ([], [])
+        keep, keep_tokens = ([], []) if alone else (ids, tokens)
         refused = await self._queries.call(
             "finish", connection, worker=self._worker_id, shut=shut, shut_tokens=shut_tokens,
             open=keep, open_tokens=keep_tokens,

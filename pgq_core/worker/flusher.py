@@ -37,7 +37,7 @@ class Flusher:
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.on_written: Callable[[list[Entry]], None] = lambda entries: None
+        self.on_written: Callable[[list[Entry]], None] = lambda _: None
 
     def add(self, run: Running, outcome: Outcome) -> None:
         """Queue one outcome for the next flush."""
@@ -93,7 +93,7 @@ class Flusher:
             return []
         run, outcome = batch[0]
         log.error("job %d: its outcome could not be written as it is: %s", run.job.id, error)
-        if outcome.result is None and outcome.error is not None and "OutcomeNotStored" in outcome.error:
+        if outcome.result is None and "OutcomeNotStored" in (outcome.error or ""):
             self.book.settle(run.lease)
             return []
         outcome.result = None

@@ -2,9 +2,9 @@
 
 Everything here is an optimisation kept in memory. `mark`: everything up to there has been taken or
 was not there when we looked. `floor`: nothing up to there can ever appear again. A claim starts a
-short window below the mark; what lies between the floor and that window (jobs whose transaction drew
-a position early and committed late) is found by sweeps. Why this is sound, and which simpler forms
-lose jobs, stands in docs/adr/0003-marks-and-floors.md.
+short window below the mark; what lies between the floor and that window (jobs whose transaction
+drew a position early and committed late) is found by sweeps. Why this is sound, and which simpler
+forms lose jobs, stands in docs/adr/0003-marks-and-floors.md.
 """
 
 from __future__ import annotations
@@ -114,17 +114,16 @@ class Lanes:
         self._order = [lane for lane in lanes if lane.kind == "plain" and not lane.limited]
 
     def limited_plan(self) -> list[Lane]:
-        """The limited and keyed lanes, best priority first, equals in rotation; of one entrypoint
-        those first who were handed their place."""
+        """The limited and keyed lanes: those handed their place first, then by priority."""
         lanes = [
             lane
             for lane in self.by_id.values()
             if lane.limited and lane.kind != "alone" and not lane.paused
         ]
-        lanes.sort(key=lambda lane: (lane.priority, lane.kind != "next"))
-        return rotate([lane for lane in lanes if lane.kind == "next"], self._turn) + rotate(
-            [lane for lane in lanes if lane.kind != "next"], self._turn
-        )
+        lanes.sort(key=lambda lane: lane.priority)
+        handed = [lane for lane in lanes if lane.kind == "next"]
+        others = [lane for lane in lanes if lane.kind != "next"]
+        return rotate(handed, self._turn) + rotate(others, self._turn)
 
     def of_kind(self, kind: str) -> list[Lane]:
         """The lanes of one kind, best priority first."""
@@ -135,7 +134,9 @@ class Lanes:
         """Apply the pause flags: (queue, entrypoint or '') pairs."""
         flags = {(rule[0], rule[1]) for rule in rules}
         for lane in self.by_id.values():
-            lane.paused = (lane.queue, "") in flags or (lane.queue, lane.entrypoint) in flags
+            lane.paused = not flags.isdisjoint(
+                {(lane.queue, ""), (lane.queue, lane.entrypoint), ("", lane.entrypoint)}
+            )
 
     def name(self, lane_id: int) -> bool:
         """Look into this lane next, whatever was seen; False when it is not ours."""
@@ -156,21 +157,27 @@ class Lanes:
             lane.mark = lane.floor = lane.cursor = 0
             lane.empty = False
 
-    def plan(self) -> list[Stretch]:
-        """The stretches of the next claim: by priority, equals in rotation, empties in turn."""
+    def plan(self, queue: str | None = None, upside_down: bool = False) -> list[Stretch]:
+        """The stretches of the next claim: by priority, equals in rotation, empties in turn.
+
+        Of one `queue`, or of all. `upside_down`: low priorities first, for once.
+        """
         self._turn += 1
-        lanes = [lane for lane in self._order if not lane.paused]
+        lanes = [lane for lane in self._order if not lane.paused and queue in (None, lane.queue)]
         empty = [lane for lane in lanes if lane.empty and lane.id not in self._named]
         if len(empty) > PROBES:
             first = self._probe % len(empty)
             self._probe = first + PROBES
-            skipped = set((lane.id for lane in (empty + empty)[first + PROBES : first + len(empty)]))
+            skipped = {lane.id for lane in (empty + empty)[first + PROBES : first + len(empty)]}
             lanes = [lane for lane in lanes if lane.id not in skipped]
         self._named.clear()
-        return [Stretch(lane, lane.start, END) for lane in rotate(lanes, self._turn)]
+        ordered = rotate(lanes, self._turn)
+        return [
+            Stretch(lane, lane.start, END) for lane in (ordered[::-1] if upside_down else ordered)
+        ]
 
     def sweep_plan(self) -> list[Stretch]:
-        """Slices between floor and window, of at most PROBES lanes in turn; empty when all is known."""
+        """Slices between floor and window, of at most PROBES lanes in turn."""
         lanes = [lane for lane in self._order if lane.unswept and not lane.paused]
         if len(lanes) > PROBES:
             first = self._sweep % len(lanes)
@@ -194,13 +201,16 @@ class Lanes:
             lanes = (lanes + lanes)[first : first + 16]
         return lanes
 
+    @property
+    def unswept(self) -> bool:
+        """Whether sweeps have anything to do."""
+        return any(lane.unswept for lane in self._order)
+
     def learn_claim(
         self, plan: Sequence[Stretch], taken: dict[int, int], full: bool, last: int
     ) -> None:
         """Move marks after a claim: `taken` is the highest position per lane that had jobs."""
-        reached = max(
-            (i for i, stretch in enumerate(plan) if stretch.lane.id in taken), default=-1
-        )
+        reached = max((i for i, stretch in enumerate(plan) if stretch.lane.id in taken), default=-1)
         for i, (lane, _, end) in enumerate(plan):
             top = taken.get(lane.id)
             exhausted = not full or i < reached

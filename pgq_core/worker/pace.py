@@ -17,8 +17,9 @@ FULL_LOOK = 0.25  # while no slot is free
 class Pace:
     """`hungry`: there may be jobs to claim at once. `backlog`: the last claim came back full.
 
-    `limited_at`: when to try for jobs under limits and keys. A claim needs free slots and hunger; a look (promotion, dead workers, cancellations, pause
-    flags) happens when `next_look` has come, whatever else is going on.
+    `limited_at`: when to try for jobs under limits and keys. A claim needs free slots and hunger; a
+    look (promotion, dead workers, cancellations, pause flags) happens when `next_look` has come,
+    whatever else is going on.
     """
 
     idle_look: float

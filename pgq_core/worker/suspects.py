@@ -16,7 +16,7 @@ DRAIN = 30.0  # … but never longer than that
 
 
 class Suspects:
-    """Only the guilty one collects more crashes: a suspect has a lease, and a worker, of its own."""
+    """A suspect has a lease and a worker of its own: only the guilty collects more crashes."""
 
     def __init__(self, claimer: Claimer, flusher: Flusher, released: Callable[[], None]) -> None:
         self.claimer = claimer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pgq_core.errors import InvalidInput
@@ -50,8 +51,9 @@ class Timetable:
         """Only the process that finds `next_at` unchanged fires; a rule that broke is put aside."""
         name, cron, zone, expected = row["name"], row["cron"], row["timezone"], row["next_at"]
         try:
+            ticks: list[datetime] = []
             if expected is None:
-                ticks, upcoming = [], next_tick(cron, zone, row["now"])
+                upcoming = next_tick(cron, zone, row["now"])
             else:
                 ticks, upcoming = due_ticks(cron, zone, row["catch_up"], expected, row["now"])
         except (InvalidInput, ValueError) as error:

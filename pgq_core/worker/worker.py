@@ -6,7 +6,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -62,6 +63,7 @@ class Worker:
         self._drained = False
         self._directory_at = 0.0
         self._swept_at = 0.0
+        self._claims = 0
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -152,20 +154,41 @@ class Worker:
             await self._sweep(free)
 
     async def _claim_plain(self, free: int, look: bool) -> int:
-        """One claim over the ordinary lanes; returns how many jobs it brought."""
+        """Claim over the ordinary lanes; returns how many jobs that brought."""
         if self.pace.backlog and not look:
             free = await self._linger(free)
-        now = time.monotonic()
-        if look and now - self._directory_at > 1.0:
+        if look and time.monotonic() - self._directory_at > 1.0:
             await self._read_directory()
-        plan = self.lanes.plan() if free > 0 else []
-        idle = free > 0 and not self.pace.backlog
-        runs, seen = await self.crew.claimer.claim(plan, free, now=now, look=look, idle=idle)
-        self._start(runs)
-        self._judge(len(runs), free, look)
+        got, full, seen = 0, False, None
+        for queue, room in self._rooms(free):
+            runs, news = await self._claim_room(queue, min(room, free - got), look and seen is None)
+            got, full, seen = got + len(runs), full or 0 < room <= len(runs), news or seen
+        self._judge(free if full else got, free, look)
         if seen is not None:
             await self._learn(seen)
-        return len(runs)
+        return got
+
+    async def _claim_room(
+        self, queue: str | None, room: int, look: bool
+    ) -> tuple[list[Running], Look | None]:
+        """One claim over all lanes, or those of one queue that has a share of its own."""
+        self._claims += 1
+        share = self.options.floor_share
+        upside_down = share > 0 and self._claims % round(1 / share) == 0
+        plan = self.lanes.plan(queue, upside_down) if room > 0 else []
+        runs, seen = await self.crew.claimer.claim(
+            plan, room, now=time.monotonic(), look=look, idle=room > 0 and not self.pace.backlog
+        )
+        self._start(runs)
+        return runs, seen
+
+    def _rooms(self, free: int) -> list[tuple[str | None, int]]:
+        """How many jobs may start: in all, or per queue where queues have shares."""
+        queues = self.options.queues
+        if not isinstance(queues, Mapping):
+            return [(None, free)]
+        used = Counter(run.job.queue for run in self.book.running.values())
+        return [(queue, max(0, share - used[queue])) for queue, share in queues.items()]
 
     async def _claim_limited(self, free: int) -> int:
         """Jobs under limits and keys, when a look, a wake-up or a freed place speaks of some."""

@@ -24,7 +24,7 @@ CREATE TABLE pgq_jobs (
     headers jsonb,
     payload bytea,
     CONSTRAINT pgq_jobs_unique CHECK (unique_for > 0 AND unique_while IN ('waiting', 'unfinished')),
-    CONSTRAINT pgq_jobs_on_failure CHECK (on_failure IN ('run', 'skip', 'cancel')),
+    CONSTRAINT pgq_jobs_on_failure CHECK (on_failure IN ('run', 'skip', 'cancel', 'only')),
     CONSTRAINT pgq_jobs_max_attempts CHECK (max_attempts > 0),
     CONSTRAINT pgq_jobs_timeout CHECK (timeout > 0),
     CONSTRAINT pgq_jobs_names CHECK (queue <> '' AND entrypoint <> '')
@@ -266,3 +266,10 @@ CREATE SEQUENCE pgq_waiting MINVALUE 0 START 0;
 
 -- 1 since the first job that waits for others, so that nobody else ever looks for such jobs.
 CREATE SEQUENCE pgq_flow MINVALUE 0 START 0;
+
+-- Note the version that the tables now have.
+CREATE FUNCTION pgq_set_version(p_version integer)
+RETURNS void LANGUAGE sql SET search_path FROM CURRENT AS $$
+INSERT INTO pgq_meta (key, value) VALUES ('version', p_version::text)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value
+$$;

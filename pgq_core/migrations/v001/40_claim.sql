@@ -240,6 +240,7 @@ BEGIN
     END IF;
 
     IF p_count > 0 THEN
+        SELECT last_value INTO v_lease FROM pgq_lease_ids;
         RETURN QUERY
         WITH pick AS MATERIALIZED (
             SELECT r.ctid
@@ -311,11 +312,10 @@ BEGIN
         ORDER BY b.priority, b.position;
 
         IF FOUND THEN
-            v_lease := currval('pgq_lease_ids');
             PERFORM FROM pgq_leases AS l
             WHERE
                 l.worker_id = p_worker
-                AND l.lease_id > v_lease - p_count
+                AND l.lease_id >= v_lease
                 AND l.token = p_token
                 AND 1 = ANY(l.caps);
             IF FOUND THEN

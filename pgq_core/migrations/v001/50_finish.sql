@@ -41,10 +41,10 @@ DECLARE
     v_now timestamptz;
     v_held bigint [];
     v_open bigint [];
-    v_done bigint [];
-    v_wake bigint;
-    v_ours bigint [];
-    v_ended bigint [];
+    v_done bigint [];   -- written here and now: what was written before has had its effects
+    v_again bigint [];  -- of these, the ones that go back
+    v_ended bigint [];  -- of these, the ones that are over
+    v_wake text;
 BEGIN
     IF cardinality(p_shut) > 0 THEN
         WITH shut AS (
@@ -107,11 +107,13 @@ BEGIN
     )
 
     SELECT
-        array_agg(d.job_id) FILTER (WHERE d.outcome IN ('retry', 'snooze', 'interrupted'))
-    INTO v_done
+        array_agg(d.job_id),
+        array_agg(d.job_id) FILTER (WHERE d.outcome IN ('retry', 'snooze', 'interrupted')),
+        array_agg(d.job_id) FILTER (WHERE d.outcome IN ('succeeded', 'failed', 'cancelled'))
+    INTO v_done, v_again, v_ended
     FROM done AS d;
 
-    IF p_requeue AND v_done IS NOT NULL THEN
+    IF p_requeue AND v_again IS NOT NULL THEN
         -- Read the clock again: this transaction has its xid now, and a due time must lie behind it.
         v_now := clock_timestamp();
         INSERT INTO pgq_deferred (run_at, lane_id, job_id, attempt, spent, crashes)
@@ -120,7 +122,7 @@ BEGIN
             o.crashes
         FROM unnest(p_jobs, p_attempts, p_lanes, p_delays, p_spent, p_crashes)
             AS o (job_id, attempt, lane_id, delay, spent, crashes)
-        WHERE o.job_id = ANY(v_done) AND o.delay > 0;
+        WHERE o.job_id = ANY(v_again) AND o.delay > 0;
 
         WITH put AS (
             INSERT INTO pgq_ready (lane_id, position, job_id, attempt, spent, crashes)
@@ -128,61 +130,39 @@ BEGIN
                 o.lane_id, nextval('pgq_positions'), o.job_id, o.attempt, o.spent, o.crashes
             FROM unnest(p_jobs, p_attempts, p_lanes, p_delays, p_spent, p_crashes)
                 AS o (job_id, attempt, lane_id, delay, spent, crashes)
-            WHERE o.job_id = ANY(v_done) AND o.delay <= 0
+            WHERE o.job_id = ANY(v_again) AND o.delay <= 0
             RETURNING lane_id
         )
 
-        SELECT min(put.lane_id) INTO v_wake FROM put;
-        PERFORM pgq_wake(coalesce(v_wake::text, ''));
+        SELECT CASE WHEN min(put.lane_id) = max(put.lane_id) THEN min(put.lane_id)::text ELSE '' END
+        INTO v_wake
+        FROM put;
+        PERFORM pgq_wake(v_wake);
     END IF;
 
     IF p_keyed THEN
         DELETE FROM pgq_locks
         WHERE ctid = ANY(ARRAY(
             SELECT l.ctid
-            FROM unnest(p_jobs, p_attempts) AS o (job_id, attempt)
+            FROM unnest(v_ended) AS e (job_id)
             CROSS JOIN LATERAL (
                 SELECT y.ctid
                 FROM pgq_locks AS y
-                WHERE
-                    y.job_id = o.job_id
-                    AND y.expires_at IS NULL
-                    AND EXISTS (
-                        SELECT FROM pgq_attempts AS a
-                        WHERE
-                            a.job_id = o.job_id
-                            AND a.attempt = o.attempt
-                            AND a.worker_id = p_worker
-                            AND a.outcome IN ('succeeded', 'failed', 'cancelled')
-                    )
+                WHERE y.job_id = e.job_id AND y.expires_at IS NULL
                 FOR UPDATE SKIP LOCKED
             ) AS l
         ));
     END IF;
 
-    IF p_limited OR (SELECT f.last_value FROM pgq_flow AS f) > 0 THEN
-        SELECT
-            array_agg(a.job_id),
-            array_agg(a.job_id) FILTER (WHERE a.outcome IN ('succeeded', 'failed', 'cancelled'))
-        INTO v_ours, v_ended
-        FROM unnest(p_jobs, p_attempts) AS o (job_id, attempt)
-        INNER JOIN pgq_attempts AS a ON a.job_id = o.job_id AND a.attempt = o.attempt
-        WHERE a.worker_id = p_worker AND a.outcome <> 'lost';
-        IF p_limited THEN
-            PERFORM pgq_release(v_ours);
-        END IF;
+    IF p_limited THEN
+        PERFORM pgq_release(v_done);
+    END IF;
+    IF (SELECT f.last_value FROM pgq_flow AS f) > 0 THEN
         PERFORM pgq_follow(v_ended);
     END IF;
 
     IF EXISTS (SELECT FROM pgq_cancels) THEN
-        DELETE FROM pgq_cancels AS c
-        USING pgq_attempts AS a
-        WHERE
-            c.job_id = ANY(p_jobs)
-            AND a.job_id = c.job_id
-            AND a.worker_id = p_worker
-            AND a.attempt = p_attempts[array_position(p_jobs, c.job_id)]
-            AND a.outcome IN ('succeeded', 'failed', 'cancelled');
+        DELETE FROM pgq_cancels AS c WHERE c.job_id = ANY(v_ended);
     END IF;
 
     IF (SELECT last_value FROM pgq_waiting) > pgq_now_ms() THEN
@@ -214,7 +194,8 @@ BEGIN
                     a.job_id = o.job_id
                     AND a.attempt = o.attempt
                     AND a.worker_id = p_worker
-                    AND a.outcome <> 'lost'
+                    -- What rescue decided in our name is not ours.
+                    AND a.error ->> 'type' IS DISTINCT FROM 'WorkerLost'
             );
     END IF;
 END

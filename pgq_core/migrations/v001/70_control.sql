@@ -242,3 +242,75 @@ BEGIN
     RETURN NEXT;
 END
 $$;
+
+-- Delete these jobs with their history, those that have ended and whose body nobody holds.
+CREATE FUNCTION pgq_delete(p_jobs bigint [])
+RETURNS integer LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    v_locked bigint [];
+    v_deleted integer;
+BEGIN
+    SELECT array_agg(k.id) INTO v_locked
+    FROM (
+        SELECT j.id FROM pgq_jobs AS j WHERE j.id = ANY(p_jobs) FOR UPDATE SKIP LOCKED
+    ) AS k;
+
+    WITH gone AS (
+        DELETE FROM pgq_jobs AS j
+        USING pgq_job_states AS s
+        WHERE
+            s.id = j.id
+            AND j.id = ANY(v_locked)
+            AND s.state IN ('succeeded', 'failed', 'cancelled')
+        RETURNING j.id
+    ),
+
+    history AS (
+        DELETE FROM pgq_attempts AS a USING gone AS g WHERE a.job_id = g.id
+    ),
+
+    progress AS (
+        DELETE FROM pgq_progress AS p USING gone AS g WHERE p.job_id = g.id
+    )
+
+    SELECT count(*) INTO v_deleted FROM gone;
+    RETURN v_deleted;
+END
+$$;
+
+-- Put failed jobs back, oldest first, each due p_seconds after the one before. Bodies are locked and
+-- states read again, as in pgq_retry.
+CREATE FUNCTION pgq_redrive(
+    p_seconds double precision, p_entrypoint text, p_queue text, p_limit integer
+)
+RETURNS integer LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    v_ids bigint [];
+    v_moved integer;
+BEGIN
+    SELECT array_agg(k.id) INTO v_ids
+    FROM (
+        SELECT j.id
+        FROM pgq_jobs AS j
+        WHERE
+            j.id IN (SELECT a.job_id FROM pgq_attempts AS a WHERE a.outcome = 'failed')
+            AND (p_entrypoint IS NULL OR j.entrypoint = p_entrypoint)
+            AND (p_queue IS NULL OR j.queue = p_queue)
+            AND j.unique_key IS NULL
+        ORDER BY j.id
+        LIMIT p_limit
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS k;
+
+    INSERT INTO pgq_deferred (run_at, lane_id, job_id, attempt)
+    SELECT
+        clock_timestamp() + row_number() OVER (ORDER BY s.id) * p_seconds * interval '1 second',
+        pgq_lane_id(s.queue, s.entrypoint, s.priority, pgq_kind(s.concurrency_key)),
+        s.id,
+        s.attempt
+    FROM pgq_job_states AS s
+    WHERE s.id = ANY(v_ids) AND s.state = 'failed';
+    GET DIAGNOSTICS v_moved = ROW_COUNT;
+    RETURN v_moved;
+END
+$$;

@@ -33,7 +33,8 @@ END
 $$;
 
 -- Jobs have ended: their successors with nothing left to wait for become ready; where one failed and
--- the successor does not want to run then, it is cancelled, and its own successors in turn.
+-- the successor does not want to run then, it is cancelled, and its own successors in turn. One that
+-- wants to run *only* then becomes ready at the first failure, and is skipped when none failed.
 CREATE FUNCTION pgq_follow(p_done bigint [])
 RETURNS void LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -44,6 +45,7 @@ DECLARE
     v_done bigint [] := p_done;
     v_touched bigint [];
     v_ended bigint [];
+    v_wanted bigint [];
     v_moved bigint;
 BEGIN
     WHILE cardinality(v_done) > 0 LOOP
@@ -53,7 +55,7 @@ BEGIN
         ),
 
         failing AS (
-            SELECT DISTINCT c.job_id, j.on_failure
+            SELECT DISTINCT c.job_id, coalesce(j.on_failure, 'cancel') AS on_failure
             FROM cut AS c
             INNER JOIN pgq_jobs AS j ON j.id = c.job_id
             CROSS JOIN LATERAL (
@@ -70,7 +72,7 @@ BEGIN
 
         gone AS (
             DELETE FROM pgq_blocked AS b USING failing AS f
-            WHERE b.job_id = f.job_id AND b.scope = 'after'
+            WHERE b.job_id = f.job_id AND b.scope = 'after' AND f.on_failure <> 'only'
             RETURNING b.job_id, b.attempt, f.on_failure
         ),
 
@@ -87,10 +89,12 @@ BEGIN
 
         SELECT
             (SELECT array_agg(DISTINCT c.job_id) FROM cut AS c),
-            (SELECT array_agg(g.job_id) FROM gone AS g)
-        INTO v_touched, v_ended;
+            (SELECT array_agg(g.job_id) FROM gone AS g),
+            (SELECT array_agg(f.job_id) FROM failing AS f WHERE f.on_failure = 'only')
+        INTO v_touched, v_ended, v_wanted;
 
-        DELETE FROM pgq_edges AS e WHERE e.job_id = ANY(v_ended);
+        DELETE FROM pgq_edges AS e WHERE e.job_id = ANY(v_ended) OR e.job_id = ANY(v_wanted);
+        v_ended := v_ended || pgq_skip(v_touched, v_wanted);
         DELETE FROM pgq_locks AS l WHERE l.job_id = ANY(v_ended) AND l.expires_at IS NULL;
         v_moved := coalesce(v_moved, 0) + pgq_unblock(v_touched);
         v_done := v_ended;
@@ -99,6 +103,37 @@ BEGIN
         PERFORM pgq_wake('');
     END IF;
 END
+$$;
+
+-- End those of p_jobs that were to run only after a failure, and saw none.
+CREATE FUNCTION pgq_skip(p_jobs bigint [], p_wanted bigint [])
+RETURNS bigint [] LANGUAGE sql VOLATILE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+AS $$
+WITH gone AS (
+    DELETE FROM pgq_blocked AS b
+    USING pgq_jobs AS j
+    WHERE
+        b.job_id = ANY(p_jobs)
+        AND b.job_id <> ALL(coalesce(p_wanted, '{}'))
+        AND j.id = b.job_id
+        AND j.on_failure = 'only'
+        AND b.scope = 'after'
+        AND NOT EXISTS (SELECT FROM pgq_edges AS e WHERE e.job_id = b.job_id)
+    RETURNING b.job_id, b.attempt
+),
+
+written AS (
+    INSERT INTO pgq_attempts (job_id, attempt, outcome, finished_at, error)
+    SELECT
+        g.job_id, g.attempt + 1, 'cancelled', clock_timestamp(),
+        jsonb_build_object('type', 'Skipped', 'message', 'no job it watches failed')
+    FROM gone AS g
+    ON CONFLICT DO NOTHING
+)
+
+SELECT array_agg(g.job_id) FROM gone AS g
 $$;
 
 -- Move those of p_jobs that wait for nothing any more to their lanes.

@@ -1,0 +1,54 @@
+"""Batches, results of predecessors, and how deep a queue is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pgq_core.errors import InvalidInput
+from pgq_core.queries import rows
+from pgq_core.queries.base import Statements
+
+
+class BatchProgress(NamedTuple):
+    """How far a batch is."""
+
+    total: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+    @property
+    def open(self) -> int:
+        """Jobs without a last outcome."""
+        return self.total - self.succeeded - self.failed - self.cancelled
+
+    @property
+    def done(self) -> bool:
+        """Whether every job has ended."""
+        return self.open == 0
+
+
+class Flow(Statements):
+    """The verbs about jobs that belong together."""
+
+    async def make_batch(self, ids: Sequence[int], callback: int | None, on: Any = None) -> int:
+        """Note that these jobs belong together; returns the batch's id."""
+        found = await self.call("make_batch", on, jobs=list(ids), callback=callback)
+        return int(found[0]["batch_id"])
+
+    async def batch_progress(self, batch_id: int) -> BatchProgress:
+        """How many of a batch's jobs have ended, and how. Raises InvalidInput."""
+        found = await self.call("batch_progress", batch=batch_id)
+        if found[0]["total"] is None:
+            raise InvalidInput(f"there is no batch {batch_id}")
+        return BatchProgress(*found[0])
+
+    async def get_results(self, ids: Sequence[int]) -> dict[int, Any]:
+        """The results of jobs that succeeded: id → result."""
+        found = await self.call("get_results", jobs=list(ids))
+        return {row["job_id"]: rows.decoded(row["result"]) for row in found}
+
+    async def depth(self, queue: str, limit: int) -> int:
+        """How many jobs of a queue wait, counted up to `limit`."""
+        return int((await self.call("depth", queue=queue, limit=limit))[0]["depth"])

@@ -1,0 +1,145 @@
+"""Cancel, retry, pause, prune: one by one, or many by filter."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from pgq_core.errors import InvalidInput
+from pgq_core.models import JobState, check_choice
+from pgq_core.queries.base import Statements
+
+BATCH = 500
+
+
+class Steering(Statements):
+    """The verbs that change what happens to jobs."""
+
+    async def cancel(self, ids: Iterable[int], reason: str | None = None) -> dict[int, str]:
+        """Cancel jobs; per id 'cancelled', 'requested' (it runs), 'finished' or 'unknown'."""
+        found = await self.call("cancel", jobs=list(ids), reason=reason)
+        return {row["job_id"]: row["verdict"] for row in found}
+
+    async def retry(self, ids: Iterable[int]) -> dict[int, str]:
+        """Run finished jobs again; per id 'retried', 'running', 'held' or 'unknown'."""
+        found = await self.call("retry", jobs=list(ids))
+        return {row["job_id"]: row["verdict"] for row in found}
+
+    async def pause(self, queue: str = "", entrypoint: str = "") -> None:
+        """Stop starting jobs of a queue, of an entrypoint, or of one in the other.
+
+        At once on every worker, and until `resume`; running jobs go on.
+        """
+        if not queue and not entrypoint:
+            raise InvalidInput("pause(): name a queue, an entrypoint, or both")
+        await self.call("pause", queue=queue, entrypoint=entrypoint)
+        await self.call("tell_all", message="look")
+
+    async def resume(self, queue: str = "", entrypoint: str = "") -> None:
+        """Take back the `pause` with the same names."""
+        await self.call("resume", queue=queue, entrypoint=entrypoint)
+        await self.call("tell_all", message="look")
+
+    async def prune(
+        self,
+        *,
+        succeeded: timedelta = timedelta(days=7),
+        failed: timedelta = timedelta(days=30),
+        cancelled: timedelta = timedelta(days=7),
+        batch: int = 1000,
+    ) -> int:
+        """Delete finished jobs older than that, in small transactions; returns how many."""
+        if batch < 1 or min(succeeded, failed, cancelled) < timedelta(0):
+            raise InvalidInput("prune: ages must not be negative, batch must be at least 1")
+        gone, position = 0, 0
+        while True:
+            found = await self.call(
+                "prune", from_id=position, limit=batch, succeeded=succeeded, failed=failed,
+                cancelled=cancelled,
+            )  # fmt: skip
+            gone += int(found[0]["pruned"])
+            if found[0]["last_id"] is None:
+                return gone
+            position = found[0]["last_id"]
+
+    async def delete(self, ids: Iterable[int]) -> int:
+        """Delete finished jobs with their history; returns how many went."""
+        return int((await self.call("delete_jobs", jobs=list(ids)))[0]["deleted"])
+
+    async def bulk(
+        self,
+        verb: str,
+        *,
+        queue: str | None = None,
+        entrypoint: str | None = None,
+        states: Iterable[JobState | str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """`cancel`, `retry` or `delete` every job that matches, in batches of 500.
+
+        Returns how many were changed; with `dry_run` how many would be tried. Without `states`
+        these are the ones the verb applies to.
+        """
+        check_choice("verb", verb, ("cancel", "retry", "delete"))
+        wanted = _STATES[verb] if states is None else [JobState(state).value for state in states]
+        filters = {
+            "queue": queue, "entrypoint": entrypoint, "states": wanted,
+            "created_after": created_after, "created_before": created_before,
+        }  # fmt: skip
+        changed = 0
+        async for ids in self._matching(filters, limit):
+            changed += len(ids) if dry_run else await self._apply(verb, ids)
+        return changed
+
+    async def _apply(self, verb: str, ids: list[int]) -> int:
+        if verb == "delete":
+            return await self.delete(ids)
+        verdicts = await (self.cancel(ids) if verb == "cancel" else self.retry(ids))
+        return sum(
+            verdict in ("cancelled", "requested", "retried") for verdict in verdicts.values()
+        )
+
+    async def _matching(
+        self, filters: dict[str, Any], limit: int | None
+    ) -> AsyncIterator[list[int]]:
+        """Ids of matching jobs, oldest first, in pages. New jobs are not chased."""
+        after, left = 0, limit
+        top = (await self.call("newest_job"))[0]["id"] or 0
+        while left is None or left > 0:
+            page = BATCH if left is None else min(BATCH, left)
+            found = await self.call("matching_jobs", after=after, upto=top, limit=page, **filters)
+            if not found:
+                return
+            ids = [row["id"] for row in found]
+            after, left = ids[-1], None if left is None else left - len(ids)
+            yield ids
+
+    async def redrive(
+        self,
+        *,
+        rate: float,
+        entrypoint: str | None = None,
+        queue: str | None = None,
+        limit: int = 10_000,
+    ) -> int:
+        """Put failed jobs back, `rate` of them a second, oldest first; returns how many.
+
+        They become due one after the other: nothing has to keep running meanwhile.
+        """
+        if not rate > 0:
+            raise InvalidInput(f"rate={rate!r}: give jobs per second, above 0")
+        found = await self.call(
+            "redrive", seconds=1 / rate, entrypoint=entrypoint, queue=queue, limit=limit
+        )
+        return int(found[0]["redriven"])
+
+
+_STATES = {
+    "cancel": ["ready", "deferred", "blocked", "running"],
+    "retry": ["failed"],
+    "delete": ["succeeded", "failed", "cancelled"],
+}

@@ -1,0 +1,2 @@
+-- Delete finished jobs with their history. Returns how many went.
+SELECT pgq_delete(:jobs) AS deleted;

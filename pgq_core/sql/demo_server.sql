@@ -1,0 +1,2 @@
+-- Which PostgreSQL this is.
+SELECT current_setting('server_version') AS version;

@@ -1,0 +1,62 @@
+"""Complete a job on a connection the core does not know: what a guest's transaction must write.
+
+`Context.transaction()` does this on asyncpg, psycopg and SQLAlchemy. A guest that owns another kind
+of connection (Django's wrapper, say) runs `finish.sql` itself, as the last statement before COMMIT.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pgq_core.errors import LeaseLost
+from pgq_core.outcomes import Outcome
+from pgq_core.worker.context import Context
+from pgq_core.worker.flusher import arrays
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The end of one attempt, in the hands of whoever holds the transaction."""
+
+    context: Context
+
+    def values(self, result: str | None) -> dict[str, Any]:
+        """The arguments of finish.sql that complete the job with this result (JSON text)."""
+        run, now = self.context._run, time.monotonic()
+        alone = run.lease.open == 1
+        ids, tokens = [run.lease.id], [run.lease.token]
+        outcome = Outcome(run.job, "succeeded", None, result)
+        return {
+            **arrays([(run, outcome)], now),
+            "worker": self.context._worker_id,
+            "shut": ids if alone else [],
+            "shut_tokens": tokens if alone else [],
+            "open": [] if alone else ids,
+            "open_tokens": [] if alone else tokens,
+            "finished": [0.0],
+        }
+
+    def check(self, refused: list[Any]) -> None:
+        """Look at the rows finish.sql gave. Raises LeaseLost: the transaction must roll back."""
+        if refused:
+            raise LeaseLost(self.context._run.job.id, self.context._run.job.attempt)
+
+    def mark(self) -> None:
+        """After COMMIT, before the handler returns: nobody writes an outcome for this job again."""
+        self.context._run.completed = True
+
+    def settle(self) -> None:
+        """After COMMIT, in the worker's loop: the lease has one open job less."""
+        self.context._book.settle(self.context._run.lease)
+
+
+def spent(context: Context) -> int:
+    """How many attempts this job has spent before this one."""
+    return int(context._run.spent)
+
+
+def worker_of(context: Context) -> int:
+    """The id of the worker that runs this attempt."""
+    return int(context._worker_id)
