@@ -10,8 +10,9 @@ NEEDS = ("click", "rich")
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        from pgq_core.cli import commands, run
-        from pgq_core.demo.command import demo
+        # Here, because click and rich are optional.
+        from pgq_core.cli import commands, run  # noqa: PLC0415
+        from pgq_core.demo.command import demo  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in NEEDS:
             raise

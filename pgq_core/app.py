@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import asyncpg
 
 from pgq_core.batches import Batch, chained
-from pgq_core.db import AsyncpgPoolDriver, Driver, connector, suit, unreachable
+from pgq_core.db import Driver, unreachable
 from pgq_core.errors import DuplicateJob, NotBound, UnknownEntrypoint
 from pgq_core.hooks import Hook
-from pgq_core.models import EnqueuedJob, Job, JobRow, NewJob, Schedule, row_of
-from pgq_core.options import MAX_PAYLOAD, EntrypointOptions, WorkerOptions
+from pgq_core.models import (
+    EnqueuedJob,
+    Fellows,
+    Job,
+    JobRow,
+    NewJob,
+    Schedule,
+    encode_payload,
+    row_of,
+)
+from pgq_core.options import MAX_PAYLOAD, EntrypointOptions, Rate, WorkerOptions
+from pgq_core.poolers import open_driver
 from pgq_core.pressure import Pressure
 from pgq_core.queries import Queries
-from pgq_core.registry import Handler, Registry
+from pgq_core.registry import Handler, Registry, is_async, takes_two
 from pgq_core.retries import Backoff, BackoffRule
 from pgq_core.schedules import ScheduleRule
 from pgq_core.tasks import EntrypointSettings, TaskDecorator
@@ -85,15 +96,22 @@ class PgQueuer:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, dsn: str | None = None, *, schema: str | None = None, **options: Any
+        cls,
+        dsn: str | None = None,
+        *,
+        schema: str | None = None,
+        statement_cache_size: int | None = None,
+        **options: Any,
     ) -> AsyncIterator[PgQueuer]:
         """A PgQueuer on a pool of its own: `async with PgQueuer.connect(dsn) as pgq`.
 
-        `dsn` falls back to PGQ_DSN, DATABASE_URL, then libpq's variables. Raises
-        DatabaseUnreachable.
+        `dsn` falls back to PGQ_DSN, DATABASE_URL, then libpq's variables. `statement_cache_size`
+        is asyncpg's, 0 behind a pooler unless given. Raises DatabaseUnreachable.
         """
-        pgq = cls(schema=schema, **options)
-        async with pgq.connected(dsn):
+        pgq, settings = cls(schema=schema, **options), {}
+        if statement_cache_size is not None:
+            settings["statement_cache_size"] = statement_cache_size
+        async with pgq.connected(dsn, **settings):
             yield pgq
 
     @asynccontextmanager
@@ -107,20 +125,18 @@ class PgQueuer:
         """
         dsn = dsn or os.environ.get("PGQ_DSN") or os.environ.get("DATABASE_URL")
         try:
-            suited = await suit(dsn, settings)
-            pool = await asyncpg.create_pool(dsn, min_size=0, max_size=max_size, **suited)
+            driver = await open_driver(dsn, max_size, settings)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
             raise unreachable(dsn, error) from error
-        suited.pop("reset", None)
-        self.bind(AsyncpgPoolDriver(pool, connector(dsn, **suited)))
+        self.bind(driver)
         try:
             yield self
         finally:
             self.unbind()
             try:
-                await asyncio.wait_for(pool.close(), 5)
+                await asyncio.wait_for(driver.pool.close(), 5)
             except (asyncio.TimeoutError, OSError, asyncpg.InterfaceError):
-                pool.terminate()
+                driver.pool.terminate()
 
     # -- registering ------------------------------------------------------------------------
 
@@ -138,7 +154,7 @@ class PgQueuer:
         timeout: float | None = None,
         transactional: bool = False,
         concurrency_limit: int | None = None,
-        rate_limit: str | None = None,
+        rate_limit: str | Rate | None = None,
     ) -> Callable[[H], H]:
         """Register a handler: `async def` or `def`, taking `job` or `job, context`.
 
@@ -191,14 +207,22 @@ class PgQueuer:
         queue: str = "default",
         priority: int = 5,
         jitter: float = 0.0,
+        payload: Any = None,
         **options: Any,
     ) -> Callable[[H], H]:
-        """Register a handler for the ticks of a cron rule; it takes a `Schedule`.
+        """Register a handler for the ticks of a cron rule; it takes a `Schedule`, or one and a
+        `Context`.
 
-        A tick is one ordinary job, retried and logged as any other. Raises InvalidInput.
+        A tick is one ordinary job, retried and logged as any other; `options` are those of
+        `entrypoint`. `catch_up`: of the ticks missed while no worker ran, fire the last, all (the
+        newest 1,000), or skip them. `jitter` seconds: each tick is late by a random part of them.
+        Raises InvalidInput.
         """
         entrypoint = f"schedule:{name}"
-        rule = ScheduleRule(name, cron, timezone, catch_up, entrypoint, queue, priority, jitter)
+        rule = ScheduleRule(
+            name, cron, timezone, catch_up, entrypoint, queue, priority, jitter,
+            encode_payload(payload, self.max_payload),
+        )  # fmt: skip
 
         def register(handler: H) -> H:
             self.registry.add_schedule(rule)
@@ -226,28 +250,32 @@ class PgQueuer:
         max_attempts: int | None = None,
         timeout: float | None = None,
         unique_for: float | timedelta | None = None,
+        unique_while: str = "unfinished",
         on_duplicate: str = "keep",
         after: Sequence[int] = (),
         on_failure: str | None = None,
         connection: Any = None,
         check: bool = True,
+        patience: float = 0.0,
     ) -> int:
         """Enqueue one job and return its id.
 
         `payload`: bytes, str or JSON-able. `delay` seconds or timedelta, or `run_at` an aware
         datetime. `connection=` joins the transaction open on it: asyncpg, psycopg, or a session or
         connection of SQLAlchemy. A duplicate `unique_key` returns the id of the job that holds it
-        (`on_duplicate`: keep, replace one that has not started, or raise DuplicateJob). `after`:
-        ids of jobs that must end first; `on_failure`: run, skip or cancel when one of them fails.
-        Raises InvalidInput before any SQL; UnknownEntrypoint for a name not registered here, unless
+        (`on_duplicate`: keep, replace one that has not started, or raise DuplicateJob); the key is
+        held while the job is unfinished (`unique_while`: or only while it is waiting), or
+        `unique_for` seconds. `after`: ids of jobs that must end first; `on_failure`: run, skip or
+        cancel when one of them fails, or run only then. `patience`: see `enqueue_many`. Raises
+        InvalidInput before any SQL; UnknownEntrypoint for a name not registered here, unless
         `check=False`.
         """
         job = entrypoint if isinstance(entrypoint, NewJob) else NewJob(
             entrypoint, payload, priority, queue, delay, run_at, unique_key, concurrency_key,
             None if headers is None else dict(headers), max_attempts, timeout, unique_for,
-            on_duplicate=on_duplicate, after=after, on_failure=on_failure,
+            unique_while, on_duplicate, after, on_failure,
         )  # fmt: skip
-        made = await self.enqueue_many([job], connection=connection, check=check)
+        made = await self.enqueue_many([job], connection=connection, check=check, patience=patience)
         return made[0].id
 
     async def enqueue_many(
@@ -261,18 +289,17 @@ class PgQueuer:
         """Enqueue jobs in one statement; per job its id and whether it is new, in input order.
 
         A full queue (`max_depth`) is waited for up to `patience` seconds, then QueueFull is raised.
+        A job may wait for others of the same call: `after=[other]` with their NewJobs.
         """
-        fellows = list(jobs)
+        fellows = Fellows(jobs)
         rows = [self.prepare(job, check=check, fellows=fellows) for job in fellows]
+        queries = self.queries if connection is None else self._queries_on(connection)
         if self.pressure.max_depth:
-            await self.pressure.admit(rows, self.queries, patience)
-        if connection is not None:
-            made = await self._queries_on(connection).insert(rows, connection)
-            return unduplicated(fellows, made)
-        if any(job.on_duplicate == "raise" for job in fellows):
-            async with self.queries.driver.transaction() as own:  # rolled back by DuplicateJob
-                return unduplicated(fellows, await self.queries.insert(rows, own))
-        return await self.queries.insert(rows)
+            await self.pressure.admit(rows, partial(queries.depth, on=connection), patience)
+        if connection is None and any(job.on_duplicate == "raise" for job in fellows):
+            async with queries.driver.transaction() as own:  # rolled back by DuplicateJob
+                return unduplicated(fellows, await queries.insert(rows, own))
+        return unduplicated(fellows, await queries.insert(rows, connection))
 
     def batch(
         self,
@@ -282,7 +309,11 @@ class PgQueuer:
         on_failure: NewJob | None = None,
         connection: Any = None,
     ) -> Batch:
-        """`async with pgq.batch(on_done=…) as batch: batch.add(…)`: jobs with a callback."""
+        """`async with pgq.batch(on_done=…) as batch: batch.add(…)`: jobs with callbacks.
+
+        `on_done` runs when all have ended, `on_success` when all succeeded, `on_failure` once the
+        first has failed. Everything is enqueued in one transaction, at the end of the block.
+        """
         callbacks = [(on_done, "run"), (on_success, "cancel"), (on_failure, "only")]
         return Batch(self.enqueue_many, lambda: self._queries_on(connection), callbacks, connection)
 
@@ -311,26 +342,36 @@ class PgQueuer:
         max_attempts: int | None = None,
         timeout: float | None = None,
         unique_for: float | timedelta | None = None,
+        unique_while: str = "unfinished",
         on_duplicate: str = "keep",
         after: Sequence[int] = (),
         on_failure: str | None = None,
         check: bool = True,
+        patience: float = 0.0,
     ) -> int:
         """`enqueue` for plain functions, in a psycopg connection's or a Session's transaction."""
         job = entrypoint if isinstance(entrypoint, NewJob) else NewJob(
             entrypoint, payload, priority, queue, delay, run_at, unique_key, concurrency_key,
             None if headers is None else dict(headers), max_attempts, timeout, unique_for,
-            on_duplicate=on_duplicate, after=after, on_failure=on_failure,
+            unique_while, on_duplicate, after, on_failure,
         )  # fmt: skip
-        return self.enqueue_many_sync([job], connection=connection, check=check)[0].id
+        made = self.enqueue_many_sync([job], connection=connection, check=check, patience=patience)
+        return made[0].id
 
     def enqueue_many_sync(
-        self, jobs: Iterable[NewJob], *, connection: Any, check: bool = True
+        self,
+        jobs: Iterable[NewJob],
+        *,
+        connection: Any,
+        check: bool = True,
+        patience: float = 0.0,
     ) -> list[EnqueuedJob]:
         """`enqueue_many` for plain functions: psycopg, or a Session or Connection of SQLAlchemy."""
-        fellows = list(jobs)
+        fellows, queries = Fellows(jobs), self._queries_on(connection)
         rows = [self.prepare(job, check=check, fellows=fellows) for job in fellows]
-        return unduplicated(fellows, self._queries_on(connection).insert_sync(rows, connection))
+        if self.pressure.max_depth:
+            self.pressure.admit_sync(rows, partial(queries.depth_sync, on=connection), patience)
+        return unduplicated(fellows, queries.insert_sync(rows, connection))
 
     def _queries_on(self, connection: Any) -> Queries:
         return self._queries or Queries(connection, self.schema, self.max_payload)
@@ -417,27 +458,21 @@ def as_tuple(errors: Errors) -> tuple[type[BaseException], ...]:
 
 def on_tick(rule: ScheduleRule, handler: Handler) -> Handler:
     """A handler that takes the tick's job and calls the user's with a Schedule."""
+    zone, wants_context = ZoneInfo(rule.timezone), takes_two(rule.entrypoint, handler)
 
-    def tick_of(job: Job) -> Schedule:
+    def arguments(job: Job, context: Any) -> tuple[Any, ...]:
         tick = job.headers.get("pgq-tick")
         at = datetime.fromisoformat(tick) if tick else job.run_at or job.created_at
-        return Schedule(rule.name, rule.cron, rule.timezone, at, job)
+        schedule = Schedule(rule.name, rule.cron, rule.timezone, at.astimezone(zone), job)
+        return (schedule, context) if wants_context else (schedule,)
 
-    if asyncio.iscoroutinefunction(handler):
+    async def run_async(job: Job, context: Any) -> Any:
+        return await handler(*arguments(job, context))
 
-        @functools.wraps(handler)
-        async def run_async(job: Job) -> Any:
-            return await handler(tick_of(job))
+    def run_sync(job: Job, context: Any) -> Any:
+        return handler(*arguments(job, context))
 
-        del run_async.__wrapped__  # the wrapper takes a job, whatever the handler's signature says
-        return run_async
-
-    @functools.wraps(handler)
-    def run_sync(job: Job) -> Any:
-        return handler(tick_of(job))
-
-    del run_sync.__wrapped__
-    return run_sync
+    return run_async if is_async(handler) else run_sync
 
 
 EnqueueFunction = Callable[..., Awaitable[int]]

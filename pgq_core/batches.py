@@ -56,11 +56,19 @@ class Batch:
             replace(job, after=(*job.after, *self._jobs), on_failure=policy)
             for job, policy in self._callbacks
         ]
-        made = await self._enqueue_many([*self._jobs, *ends], connection=self._connection)
+        if self._connection is not None:
+            await self._write(ends, self._connection)
+        else:
+            async with self._queries().driver.transaction() as own:
+                await self._write(ends, own)
+
+    async def _write(self, ends: list[NewJob], connection: Any) -> None:
+        """Jobs, callbacks and the batch itself, in the transaction that is open here."""
+        made = await self._enqueue_many([*self._jobs, *ends], connection=connection)
         ids = [job.id for job in made]
         self.job_ids, self.callback_ids = ids[: len(self._jobs)], ids[len(self._jobs) :]
         callback = self.callback_ids[0] if self.callback_ids else None
-        self.id = await self._queries().make_batch(self.job_ids, callback, self._connection)
+        self.id = await self._queries().make_batch(self.job_ids, callback, connection)
 
     async def progress(self) -> BatchProgress:
         """How many of its jobs have ended, and how."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -12,7 +12,8 @@ import asyncpg
 
 from pgq_core.errors import DatabaseError, DatabaseUnreachable
 
-log = logging.getLogger("pgq_core.db")
+# In a URL's parameters, or in libpq's key=value form, which asyncpg refuses but people try.
+_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)", re.IGNORECASE)
 
 Connection = Any  # asyncpg.Connection or its pool proxy; asyncpg ships no types of its own
 Connect = Callable[[], Awaitable[Connection]]
@@ -22,6 +23,7 @@ DISCONNECTED = (
     OSError,
     EOFError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg says when the end comes between two messages
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -44,6 +46,10 @@ class Driver(Protocol):
     async def execute(self, text: str, *args: Any) -> str:
         """Run one statement, or a script when there are no arguments."""
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether statements run in a transaction that the caller has open."""
+
     def transaction(self) -> Any:
         """An async context manager that gives a connection inside a transaction."""
 
@@ -52,26 +58,47 @@ class Driver(Protocol):
 
 
 class AsyncpgDriver:
-    """Everything on one asyncpg connection; concurrent calls queue up for it."""
+    """Everything on one asyncpg connection; concurrent calls queue up for it.
+
+    Within a task's own transaction its calls join it: waiting for the end would be for ever.
+    """
 
     def __init__(self, connection: Connection, connect: Connect | None = None) -> None:
         self.connection = connection
         self._connect = connect
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self.connection.is_in_transaction())
 
     async def fetch(self, text: str, *args: Any) -> list[Any]:
-        async with self._turn:
+        async with self._turn():
             rows: list[Any] = await self.connection.fetch(text, *args)
             return rows
 
     async def execute(self, text: str, *args: Any) -> str:
-        async with self._turn:
+        async with self._turn():
             return str(await self.connection.execute(text, *args))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        async with self._turn, self.connection.transaction():
+        async with self._turn(), begun(self.connection):
             yield self.connection
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        if self._holder is task:
+            yield
+            return
+        async with self._lock:
+            self._holder = task
+            try:
+                yield
+            finally:
+                self._holder = None
 
     async def connect(self) -> Connection:
         return await (self._connect or connector_like(self.connection))()
@@ -84,6 +111,10 @@ class AsyncpgPoolDriver:
         self.pool = pool
         self._connect = connect
 
+    @property
+    def in_transaction(self) -> bool:
+        return False
+
     async def fetch(self, text: str, *args: Any) -> list[Any]:
         rows: list[Any] = await self.pool.fetch(text, *args)
         return rows
@@ -93,11 +124,20 @@ class AsyncpgPoolDriver:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with self.pool.acquire() as connection, begun(connection):
             yield connection
 
     async def connect(self) -> Connection:
         return await (self._connect or connector_of(self.pool))()
+
+
+def begun(connection: Connection) -> Any:
+    """A transaction, or a savepoint in one: READ COMMITTED, whatever the role's default is.
+
+    Our functions look again after a lock wait; under REPEATABLE READ they would not see more.
+    """
+    nested = connection.is_in_transaction()
+    return connection.transaction(isolation=None if nested else "read_committed")
 
 
 def connector(dsn: str | None = None, **settings: Any) -> Connect:
@@ -112,49 +152,24 @@ def connector(dsn: str | None = None, **settings: Any) -> Connect:
     return connect
 
 
-async def behind_pooler(connection: Connection) -> bool:
-    """Whether a pooler stands between: it names another process than the one that answers."""
-    pid = await connection.fetchval("SELECT pg_backend_pid()")
-    return bool(pid != connection.get_server_pid())
-
-
-async def suit(dsn: str | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a pool on `dsn`, after a look at what answers there.
-
-    Behind a pooler no statement is kept prepared, and nothing is reset when a connection goes back
-    to the pool: the next transaction may run in another server session, which others use too.
-    """
-    probe = await asyncpg.connect(dsn, **{**settings, "statement_cache_size": 0})
-    try:
-        pooled = await behind_pooler(probe)
-    finally:
-        await probe.close()
-    if not pooled:
-        return settings
-    log.info("connected through a pooler: no statements are kept prepared")
-    return {"statement_cache_size": 0, "reset": leave_alone, **settings}
-
-
-async def leave_alone(_connection: Connection) -> None:
-    """Instead of asyncpg's RESET ALL."""
-
-
 def unreachable(dsn: str | None, error: BaseException) -> DatabaseUnreachable:
     """The error for a failed connection, without the password."""
     where = "the server named by libpq's variables" if dsn is None else hide_password(dsn)
+    reason = str(error) or type(error).__name__
+    if type(error) is ValueError:  # its text may quote a piece of the password
+        reason = "it cannot be read; percent-encode special characters in user and password"
     return DatabaseUnreachable(
-        f"cannot connect to {where}: {error or type(error).__name__}; "
+        f"cannot connect to {where}: {reason}; "
         "check --dsn, PGQ_DSN or DATABASE_URL, and that the server runs"
     )
 
 
 def hide_password(dsn: str) -> str:
-    """A DSN that can be shown to people."""
+    """A DSN that can be shown to people: no password before the @, nor among the parameters."""
     scheme, found, rest = dsn.partition("://")
     user, at, host = rest.rpartition("@")
-    if not found or not at:
-        return dsn
-    return f"{scheme}://{user.partition(':')[0]}@{host}"
+    shown = f"{scheme}://{user.partition(':')[0]}@{host}" if found and at else dsn
+    return _PASSWORD.sub(r"\1***", shown)
 
 
 def connector_of(pool: Any) -> Connect:

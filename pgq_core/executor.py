@@ -27,6 +27,8 @@ from pgq_core.retries import delay_after
 
 log = logging.getLogger("pgq_core.executor")
 
+LONGEST = 3.2e9  # seconds: a hundred years
+
 
 class Control(Protocol):
     """What the executor must know of a running attempt: who asked it to stop, what it has spent."""
@@ -38,6 +40,7 @@ class Control(Protocol):
     why: str | None
     reason: str | None
     thread: bool
+    noticed: bool
 
 
 class TimedOut(Exception):
@@ -52,6 +55,8 @@ async def execute(
     max_result: int = MAX_RESULT,
 ) -> Outcome | None:
     """Run the handler once and judge how it ended; None when the job is no longer ours."""
+    if asked_to_stop(control):  # before it began
+        return judge(control, entry, asyncio.CancelledError())
     try:
         if entry.is_async:
             value = await entry.handler(*arguments)
@@ -59,28 +64,40 @@ async def execute(
             value = await in_thread(control, threads, entry.handler, arguments)
             if inspect.isawaitable(value):
                 value = await value
+        if inspect.isgenerator(value) or inspect.isasyncgen(value):
+            raise TypeError("the handler gave a generator, whose body never ran; use `return`")
     except BaseException as error:  # noqa: BLE001  (SystemExit ends the attempt, not the worker)
         return judge(control, entry, error)
     if control.why == "lost":
         return None
+    if control.noticed:  # it looked at `context.cancelled`, and returned because of it
+        return judge(control, entry, asyncio.CancelledError())
     result, problem = encode_result(value, max_result)
     if problem is not None:
         log.warning("job %d (%s): result not stored", control.job.id, entry.name)
     return Outcome(control.job, "succeeded", problem, result)
 
 
+def asked_to_stop(control: Control) -> bool:
+    """Whether somebody wants this attempt to end; may change at any await."""
+    return control.why is not None
+
+
 async def in_thread(
     control: Control, threads: Executor, handler: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> Any:
     """Run a plain function in a thread. A thread cannot be cancelled: we wait until it ends."""
-    control.thread = True
     context = contextvars.copy_context()
 
     def call() -> Any:
+        # In this order: whoever asks to stop sets `why`, then looks whether a thread has begun.
+        control.thread = True
+        if asked_to_stop(control):
+            raise asyncio.CancelledError
         try:
             return context.run(handler, *arguments)
-        except StopIteration as error:  # a Future refuses it
-            raise RuntimeError("the handler raised StopIteration") from error
+        except (StopIteration, GeneratorExit) as error:  # these mean something else to a coroutine
+            raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
     return await asyncio.get_running_loop().run_in_executor(threads, call)
 
@@ -127,14 +144,16 @@ def failed(control: Control, entry: Entrypoint, error: BaseException) -> Outcome
         isinstance(error, (*options.retry_on, TimedOut))
         and not isinstance(error, options.no_retry_on)
     )
-    log.info("job %d (%s), attempt %d: %s", control.job.id, entry.name, control.job.attempt,
-             type(error).__name__)  # fmt: skip
-    if not wanted or spent >= control.cap:
+    last = not wanted or spent >= control.cap
+    log.log(logging.ERROR if last else logging.INFO, "job %d (%s), attempt %d: %s, %s",
+            control.job.id, entry.name, control.job.attempt, type(error).__name__,
+            "failed" if last else "to be retried")  # fmt: skip
+    if last:
         return Outcome(control.job, "failed", describe(error), None, 0.0, spent, control.crashes)
     delay = error.delay if isinstance(error, Retry) else None
     if delay is None:
         try:
-            delay = delay_after(options.backoff, spent)
+            delay = min(delay_after(options.backoff, spent), LONGEST)
         except Exception:
             log.exception("the backoff of %s failed; retrying in 10 s", entry.name)
             delay = 10.0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol
 
 from pgq_core.models import Job, NewJob
 from pgq_core.outcomes import Outcome
+
+log = logging.getLogger("pgq_core.hooks")
 
 
 class Hook(Protocol):
@@ -24,8 +27,11 @@ class Hook(Protocol):
 
 
 def around(hooks: Iterable[Hook], job: Job) -> ExitStack:
-    """Enter every hook's `attempt`."""
+    """Enter every hook's `attempt`; one that raises is left out."""
     stack = ExitStack()
     for hook in hooks:
-        stack.enter_context(hook.attempt(job))
+        try:
+            stack.enter_context(hook.attempt(job))
+        except Exception:
+            log.exception("job %d: a hook failed", job.id)
     return stack

@@ -3,7 +3,8 @@
 It has its own event loop, so that a handler which blocks the worker's loop leaves the process
 "alive, stalled" and not dead. On a direct connection it holds a session lock that PostgreSQL frees
 the moment the process is gone. LISTEN is tested by notifying itself: behind a pooler in transaction
-mode it would be accepted and deliver nothing; then we poll, take no lock, and say so.
+mode it would be accepted and deliver nothing; then we poll, take no lock, and say so. A direct line
+(`connect`) beside the pooler brings both back.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from typing import Any
 
 import asyncpg
 
-from pgq_core.db import DISCONNECTED
+from pgq_core.db import DISCONNECTED, Connect
 from pgq_core.errors import PgqError
+from pgq_core.poolers import behind_pooler
 from pgq_core.queries import Queries
 
 log = logging.getLogger("pgq_core.listener")
@@ -57,7 +59,13 @@ class Sentinel:
     """Start it, then read `pulse`; `hear(kind, payload)` is called in the worker's loop."""
 
     def __init__(
-        self, queries: Queries, lease: float, info: dict[str, Any], hear: Hear, listen: bool = True
+        self,
+        queries: Queries,
+        lease: float,
+        info: dict[str, Any],
+        hear: Hear,
+        listen: bool = True,
+        connect: Connect | None = None,
     ) -> None:
         self.queries = queries
         self.lease = lease
@@ -68,6 +76,7 @@ class Sentinel:
         self.identity: Identity
         self._hear = hear
         self._listen = listen
+        self._connect = connect or queries.driver.connect
         self._home = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._ready: asyncio.Future[None] = self._home.create_future()
@@ -76,6 +85,11 @@ class Sentinel:
         self._wake: asyncio.Event
         self._lost: asyncio.Event
         self._orders: list[str] = []
+
+    @property
+    def hears(self) -> bool:
+        """Whether notifications arrive here."""
+        return self.pulse.listener == "listening"
 
     async def start(self) -> Identity:
         """Register the process, take the lock, listen. Raises what the first connection raises."""
@@ -143,6 +157,13 @@ class Sentinel:
                             type(error).__name__, error)  # fmt: skip
                 delay = min(5.0, 0.05 * 2 ** min(failures, 8)) * random.uniform(0.5, 1.0)
                 await asyncio.to_thread(self._stop.wait, delay)
+            except Exception as error:
+                # Without beats our jobs would be given to others, so whatever it was: once more.
+                log.exception("the listening session broke")
+                if not self._ready.done():
+                    self._at_home(self._fail, error)
+                    return
+                await asyncio.to_thread(self._stop.wait, 1)
 
     def _fail(self, error: BaseException) -> None:
         if not self._ready.done():
@@ -150,7 +171,7 @@ class Sentinel:
 
     async def _session(self) -> None:
         """One connection's life: register or return, lock, listen, beat until it breaks."""
-        connection = await asyncio.wait_for(self.queries.driver.connect(), 10)
+        connection = await asyncio.wait_for(self._connect(), 10)
         try:
             self._lost.clear()
             connection.add_termination_listener(lambda _: self._break())
@@ -159,29 +180,30 @@ class Sentinel:
                 row = (await self._call(connection, "register_worker", name=self.name,
                                         lease=self.lease, info=self.info))[0]  # fmt: skip
                 self.identity = Identity(*row)
+            # A line that was direct before takes the lock first: it is free now, and others look.
+            locked = self.hears and await self._take_lock(connection)
             heard = await self._subscribe(connection) if self._listen else False
-            if heard:
-                await connection.execute(
-                    "SELECT pg_advisory_lock($1)", self.identity.key, timeout=10
-                )
-            await self._beat(connection, locked=heard, relocked=True)
+            locked = heard and (locked or await self._take_lock(connection))
+            await self._beat(connection, locked=locked, relocked=True)
             self.pulse.connections += 1
             if first:
                 self._at_home(self._ready.set_result, None)
             else:
                 self._tell("reconnected")
-            await self._serve(connection, heard)
+            await self._serve(connection, heard, locked)
             await connection.close(timeout=2)
         finally:
             connection.terminate()
 
-    async def _serve(self, connection: Any, locked: bool) -> None:
+    async def _serve(self, connection: Any, heard: bool, locked: bool) -> None:
         while not self._stop.is_set():
             if self._lost.is_set():
                 raise ConnectionError("the connection was closed")
             left = self.pulse.beaten + self.interval - time.monotonic()
             if left <= 0:
-                await self._beat(connection, locked=locked, relocked=False)
+                relocked = heard and not locked and await self._take_lock(connection)
+                locked = locked or relocked
+                await self._beat(connection, locked=locked, relocked=relocked)
                 continue
             try:
                 await asyncio.wait_for(self._wake.wait(), left)
@@ -196,11 +218,24 @@ class Sentinel:
             if "retake" in orders and not await self._holds(connection, locked):
                 raise ConnectionError("the session lock is gone")
 
+    async def _take_lock(self, connection: Any) -> bool:
+        """Take the session lock without waiting: our last session may hold it for long yet, where
+        the server has not noticed its end. Until then our beats alone say that we live.
+        """
+        for _ in range(3):  # whoever asks whether we live holds it for a moment
+            if await connection.fetchval(
+                "SELECT pg_try_advisory_lock($1)", self.identity.key, timeout=10
+            ):
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
     async def _holds(self, connection: Any, locked: bool) -> bool:
         """Whether this session still holds the lock it should hold."""
-        statement = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1"
-        pid = connection.get_server_pid()
-        return not locked or bool(await connection.fetchval(statement, pid, timeout=10))
+        statement = (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+        return not locked or bool(await connection.fetchval(statement, timeout=10))
 
     async def _subscribe(self, connection: Any) -> bool:
         """LISTEN, then hear ourselves within 2 s; False where notifications do not arrive."""
@@ -216,18 +251,29 @@ class Sentinel:
 
         await connection.add_listener(self.identity.channel, receive)
         await connection.add_listener(self.identity.common, receive)
-        await connection.execute(
-            "SELECT pg_notify($1, $2)", self.identity.channel, f"test {token}", timeout=10
-        )
+        await self._shout(connection, f"test {token}")
         try:
             await asyncio.wait_for(echo.wait(), 2)
         except asyncio.TimeoutError:
             if self.pulse.listener != "deaf":
                 log.warning("notifications do not arrive (a pooler in transaction mode?); polling")
             self.pulse.listener = "deaf"
+            await connection.execute("UNLISTEN *", timeout=10)
             return False
         self.pulse.listener = "listening"
         return True
+
+    async def _shout(self, connection: Any, message: str) -> None:
+        """Notify ourselves. Behind a pooler from a connection beside: both statements on one would
+        often meet the same server session, which hears itself while we would hear nobody else."""
+        beside = await self._connect() if await behind_pooler(connection) else connection
+        try:
+            await beside.execute(
+                "SELECT pg_notify($1, $2)", self.identity.channel, message, timeout=10
+            )
+        finally:
+            if beside is not connection:
+                await beside.close(timeout=2)
 
     async def _beat(self, connection: Any, *, locked: bool, relocked: bool) -> None:
         """Tell the database that we live. The clock starts before the statement is sent."""

@@ -70,7 +70,7 @@ class Upkeep:
     async def once(self) -> None:
         """One round."""
         await self.queries.call("tidy")
-        await self.queries.call("sweep")
+        await self.queries.call("sweep", place=None, apart=900)
         orphans = [row["worker_id"] for row in await self.queries.call("orphans")]
         if orphans:
             report(await self.queries.call("rescue", workers=orphans))

@@ -15,22 +15,34 @@ MAX_RESULT = 64 * 1024
 
 @dataclass(frozen=True)
 class Rate:
-    """At most `count` starts in any `period` seconds, evenly spaced; `burst` may come at once."""
+    """At most `count` starts in any `period` seconds, evenly spaced; `burst` may come at once.
+
+    `per_key`: so many of each concurrency key, instead of all jobs together.
+    """
 
     count: int
     period: float
     burst: int = 1
+    per_key: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.burst <= self.count or not self.period > 0:
+            raise InvalidInput(f"{self}: give a period above 0 and a burst from 1 to the count")
 
     @classmethod
     def parse(cls, text: str) -> Rate:
-        """ "100/m", "5/s", "10/30s". Raises InvalidInput."""
-        found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d*)\s*([smhd])\s*", text)
+        """ "100/m", "5/s", "10/30s"; "100/m burst 10", "10/m per key". Raises InvalidInput."""
+        found = re.fullmatch(
+            r"\s*(\d+)\s*/\s*(\d*)\s*([smhd])(?:\s+burst\s+(\d+))?(\s+per\s+key)?\s*", text
+        )
         if found is None or not int(found[1]) or found[2] == "0":
             raise InvalidInput(
-                f"rate_limit={text!r}: give starts per time, as in '100/m', '5/s' or '10/30s'"
+                f"rate_limit={text!r}: give starts per time, as in '100/m', '5/s' or '10/30s', "
+                "and if you like 'burst 10', 'per key' behind it"
             )
         unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[3]]
-        return cls(int(found[1]), float(int(found[2] or 1) * unit))
+        period = float(int(found[2] or 1) * unit)
+        return cls(int(found[1]), period, int(found[4] or 1), found[5] is not None)
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,8 @@ class EntrypointOptions:
             raise InvalidInput(f"concurrency_limit={self.concurrency_limit!r}: give 1 or more")
         if isinstance(self.rate_limit, str):
             object.__setattr__(self, "rate_limit", Rate.parse(self.rate_limit))
+        elif self.rate_limit is not None and not isinstance(self.rate_limit, Rate):
+            raise InvalidInput(f"rate_limit={self.rate_limit!r}: give a str as '100/m', or a Rate")
 
     @property
     def rate(self) -> Rate | None:
@@ -75,6 +89,7 @@ class WorkerOptions:
     until_empty: bool = False
     lease: float = 15.0
     listen: bool = True
+    listen_dsn: str | None = None
     threads: int | None = None
     idle_look: float = 0.75
     prune: bool = True

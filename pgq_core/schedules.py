@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pgq_core.errors import InvalidInput
+from pgq_core.models import check_choice, check_text
 
 CATCH_UP = ("skip", "last", "all")
 
@@ -23,12 +26,15 @@ class ScheduleRule:
     queue: str = "default"
     priority: int = 5
     jitter: float = 0.0
+    payload: bytes | None = None
 
     def __post_init__(self) -> None:
+        check_text("name", self.name)
         check_cron(self.cron)
         check_timezone(self.timezone)
-        if self.catch_up not in CATCH_UP:
-            raise InvalidInput(f"catch_up={self.catch_up!r}: give one of {', '.join(CATCH_UP)}")
+        check_choice("catch_up", self.catch_up, CATCH_UP)
+        if not 0 <= self.jitter < math.inf:
+            raise InvalidInput(f"jitter={self.jitter!r}: give seconds, 0 or more")
 
 
 def check_cron(cron: str) -> str:
@@ -41,6 +47,8 @@ def check_cron(cron: str) -> str:
         raise InvalidInput(f"cron={cron!r}: {hint}")
     if not cron.startswith("@") and len(cron.split()) != 5:
         raise InvalidInput(f"cron={cron!r} has {len(cron.split())} fields; {hint}")
+    if re.search(r"\b[hr]\b", cron, re.IGNORECASE):  # croniter's H and R: a time drawn at random
+        raise InvalidInput(f"cron={cron!r}: give fixed times, and jitter= to spread them")
     try:
         croniter(cron, datetime(2026, 1, 1)).get_next(datetime)  # noqa: DTZ001  (local time)
     except (ValueError, KeyError) as error:
@@ -127,7 +135,7 @@ def naive(moment: datetime, zone: ZoneInfo) -> datetime:
 def means_elapsed_time(cron: str) -> bool:
     """Whether a rule runs every hour or every few, rather than at hours of the day."""
     if cron.startswith("@"):
-        return cron == "@hourly"
+        return cron.lower() == "@hourly"
     return cron.split()[1].startswith("*")
 
 
@@ -151,13 +159,28 @@ def due_ticks(
     `skip` fires only a tick that is not a minute late, `last` the newest, `all` each, at most the
     newest thousand.
     """
-    ticks = [first]
-    upcoming = next_tick(cron, zone_name, first)
-    while upcoming <= now:
-        ticks = [*ticks[-MOST_MISSED + 1 :], upcoming]
-        upcoming = next_tick(cron, zone_name, upcoming)
+    most = MOST_MISSED if catch_up == "all" else 1
+    ticks = newest_ticks(cron, zone_name, first, now, most)
     if catch_up == "skip":
-        ticks = [tick for tick in ticks[-1:] if now - tick < PUNCTUAL]
-    elif catch_up == "last":
-        ticks = ticks[-1:]
-    return ticks, upcoming
+        ticks = [tick for tick in ticks if now - tick < PUNCTUAL]
+    return ticks, next_tick(cron, zone_name, now)
+
+
+def newest_ticks(
+    cron: str, zone_name: str, first: datetime, now: datetime, most: int
+) -> list[datetime]:
+    """The newest of the ticks from `first`, itself one, to `now`.
+
+    Looks back further and further: the work grows with what is wanted, not with what was missed.
+    """
+    span = timedelta(hours=1)
+    while True:
+        whole = now - first <= span
+        ticks = [first] if whole else []
+        upcoming = next_tick(cron, zone_name, first if whole else now - span)
+        while upcoming <= now:
+            ticks.append(upcoming)
+            upcoming = next_tick(cron, zone_name, upcoming)
+        if whole or len(ticks) >= most:
+            return ticks[-most:]
+        span *= 2 + most // (len(ticks) + 1)

@@ -11,22 +11,22 @@ import click
 
 from pgq_core.cli.group import command, json_option, with_queries
 from pgq_core.cli.output import print_json, say
-from pgq_core.cli.types import DURATION, MOMENT, NAME, SMALLINT
+from pgq_core.cli.types import SMALLINT, duration, moment, name
 from pgq_core.models import NewJob
 from pgq_core.queries import Queries
 
 
 @command("enqueue")
-@click.argument("entrypoint", type=NAME)
+@click.argument("entrypoint", type=name)
 @click.argument("payload", required=False)
 @click.option("--priority", type=SMALLINT, help="Lower runs first.  [default: 5]")
-@click.option("--queue", type=NAME, help="[default: default]")
-@click.option("--delay", type=DURATION, help="Not before that long from now: 90, 10m, 2h.")
-@click.option("--run-at", type=MOMENT, help="Not before then: 2030-01-31T09:00+01:00.")
-@click.option("--unique-key", type=NAME, help="One waiting or running job per key.")
-@click.option("--concurrency-key", type=NAME, help="Jobs of one key take turns.")
+@click.option("--queue", type=name, help="[default: default]")
+@click.option("--delay", type=duration, help="Not before that long from now: 90, 10m, 2h.")
+@click.option("--run-at", type=moment, help="Not before then: 2030-01-31T09:00+01:00.")
+@click.option("--unique-key", type=name, help="One waiting or running job per key.")
+@click.option("--concurrency-key", type=name, help="Jobs of one key take turns.")
 @click.option("--max-attempts", type=click.IntRange(1, 32767), help="1: at most once.")
-@click.option("--timeout", type=DURATION, help="Stop the handler after that long.")
+@click.option("--timeout", type=duration, help="Stop the handler after that long.")
 @click.option("--json-payload", is_flag=True, help="Refuse a PAYLOAD that is no JSON.")
 @json_option
 @with_queries

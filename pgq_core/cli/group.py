@@ -21,6 +21,7 @@ Exit codes:
   0  done; for `health`: well
   1  the answer is no: no such job, not every job could be cancelled, degraded
   2  it could not be tried: wrong usage, no connection, pgq not installed
+  130  interrupted
 """
 
 

@@ -18,6 +18,8 @@ from rich.text import Text
 
 from pgq_core.models import Attempt, Job
 
+LONG = 1000  # characters of a payload or result shown to people
+
 # What a terminal obeys: nobody's job may move the cursor or change the colours.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -57,6 +59,13 @@ def shown(value: Any) -> str:
     return harmless(str(value))
 
 
+def short(text: str) -> str:
+    """The beginning of a text that would fill the screen."""
+    if len(text) <= LONG:
+        return text
+    return f"{text[:LONG]}… ({len(text)} characters; --json shows all)"
+
+
 def harmless(text: str) -> str:
     """Text with its control characters made visible."""
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
@@ -84,15 +93,20 @@ def job_facts(job: Job) -> dict[str, Any]:
     """A job as JSON: the payload as text, as base64 where it is none."""
     facts = {field.name: getattr(job, field.name) for field in fields(job)}
     facts["state"] = job.state.value
-    facts["payload"], encoded = _payload(job.payload)
-    return facts if encoded is None else {**facts, "payload_base64": encoded}
+    return {**facts, **payload_facts(job.payload)}
 
 
-def _payload(data: bytes) -> tuple[str | None, str | None]:
+def schedule_facts(schedule: dict[str, Any]) -> dict[str, Any]:
+    """A schedule as JSON."""
+    return {**schedule, **payload_facts(schedule["payload"])}
+
+
+def payload_facts(data: bytes | None) -> dict[str, str | None]:
+    """A payload as text, or as base64."""
     try:
-        return data.decode(), None
+        return {"payload": None if data is None else data.decode()}
     except UnicodeDecodeError:
-        return None, base64.b64encode(data).decode()
+        return {"payload": None, "payload_base64": base64.b64encode(data or b"").decode()}
 
 
 def attempt_facts(attempt: Attempt) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from pgq_core.cli.output import (
     print_json,
     print_table,
     say,
+    schedule_facts,
+    short,
     shown,
     span,
 )
-from pgq_core.cli.types import JOB_ID, NAME
+from pgq_core.cli.types import JOB_ID, name
 from pgq_core.models import Attempt, Job, JobState
 from pgq_core.queries import Queries
 
@@ -27,9 +29,9 @@ STATES = click.Choice([state.value for state in JobState])
 
 @command("jobs")
 @click.option("--state", "states", type=STATES, multiple=True, help="May be repeated.")
-@click.option("--queue", type=NAME)
-@click.option("--entrypoint", type=NAME)
-@click.option("--unique-key", type=NAME)
+@click.option("--queue", type=name)
+@click.option("--entrypoint", type=name)
+@click.option("--unique-key", type=name)
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
 @click.option("--before", type=JOB_ID, help="The page after this id.")
 @json_option
@@ -60,7 +62,7 @@ def _row(job: Job) -> tuple[Any, ...]:
 @click.argument("id", type=JOB_ID)
 @json_option
 @with_queries
-async def show(queries: Queries, id: int, as_json: bool) -> None:  # noqa: A002
+async def show(queries: Queries, id: int, as_json: bool) -> None:
     """Show one job and its attempts, tracebacks included."""
     job = await queries.get_job(id)
     attempts = await queries.get_attempts(id)
@@ -71,9 +73,9 @@ async def show(queries: Queries, id: int, as_json: bool) -> None:  # noqa: A002
             "progress": {"fraction": fraction, "message": message},
             "attempts": [attempt_facts(attempt) for attempt in attempts],
         })  # fmt: skip
-    for name, value in job_facts(job).items():
-        if name not in ("error", "started_at", "finished_at") and value not in (None, "", {}):
-            say(f"{name + ':':17}{shown(value)}")
+    for fact, value in job_facts(job).items():
+        if fact not in ("error", "started_at", "finished_at") and value not in (None, "", {}):
+            say(f"{fact + ':':17}{short(shown(value))}")
     if fraction is not None or message is not None:
         say(f"{'progress:':17}{shown(fraction)} {shown(message)}".rstrip())
     for attempt in attempts:
@@ -98,9 +100,17 @@ def _print_attempt(attempt: Attempt) -> None:
 @with_queries
 async def schedules(queries: Queries, as_json: bool) -> None:
     """List the schedules."""
-    found = [dict(row) for row in await queries.call("cli_schedules")]
+    found = await queries.get_schedules()
     if as_json:
-        return print_json(found)
-    print_table(("name", "cron", "time zone", "entrypoint", "queue", "next", "last", "paused"),
-                (tuple(row.values()) for row in found))  # fmt: skip
+        return print_json([schedule_facts(schedule) for schedule in found])
+    print_table(
+        ("name", "cron", "time zone", "entrypoint", "queue", "next", "last", "paused"),
+        [
+            (
+                s["name"], s["cron"], s["timezone"], s["entrypoint"], s["queue"], s["next_at"],
+                s["last_at"], "" if s["paused_at"] is None else f"for {age(s['paused_at'])}",
+            )
+            for s in found
+        ],
+    )  # fmt: skip
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -10,18 +11,16 @@ PAUSE = 0.3
 SKIPPED = {"__pycache__", "node_modules"}
 
 
-def snapshot(root: Path) -> dict[str, int]:
+def snapshot(root: Path) -> dict[Path, int]:
     """Every .py file below `root` with its time; hidden directories and environments left out."""
-    times: dict[str, int] = {}
+    times: dict[Path, int] = {}
     for directory, names, files in os.walk(root):
         names[:] = [n for n in names if wanted(Path(directory, n))]
         for name in files:
             if name.endswith(".py"):
-                path = os.path.join(directory, name)
-                try:
-                    times[path] = os.stat(path).st_mtime_ns
-                except OSError:
-                    continue  # removed meanwhile
+                path = Path(directory, name)
+                with contextlib.suppress(OSError):  # removed meanwhile
+                    times[path] = path.stat().st_mtime_ns
     return times
 
 
@@ -31,7 +30,7 @@ def wanted(directory: Path) -> bool:
     return not (name.startswith(".") or name in SKIPPED or (directory / "pyvenv.cfg").exists())
 
 
-async def changed(root: Path, before: dict[str, int]) -> dict[str, int]:
+async def changed(root: Path, before: dict[Path, int]) -> dict[Path, int]:
     """Wait until something differs from `before`; returns what is there then."""
     while True:
         await asyncio.sleep(PAUSE)

@@ -40,6 +40,8 @@ async def work(
         pgq.schema = where.schema or pgq.schema
         if where.dsn is not None or not bound(pgq):
             await stack.enter_async_context(where.connected(pgq))
+        elif where.schema is not None:
+            pgq.bind(pgq.queries.driver)
         await pgq.queries.check()
         worker = pgq.worker(options)
         worker.exit_hard = True

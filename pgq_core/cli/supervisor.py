@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import signal
-import socket
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from pgq_core.cli.child import Child
 from pgq_core.cli.failures import IMPOSSIBLE, INTERRUPTED
 from pgq_core.cli.reload import changed, snapshot
 
@@ -22,26 +19,6 @@ log = logging.getLogger("pgq_core.cli")
 STOPS = (signal.SIGTERM, signal.SIGINT)
 STOPPED = {0, -signal.SIGTERM, -signal.SIGINT, INTERRUPTED}
 LONG_ENOUGH = 10.0  # a child that lived so long is replaced at once
-
-
-@dataclass
-class Child:
-    """A worker process, and our end of the line that ties it to us."""
-
-    process: asyncio.subprocess.Process
-    channel: socket.socket
-    started: float = field(default_factory=time.monotonic)
-    renewed: bool = False
-
-    async def up(self) -> bool:
-        """Wait until its worker is about to run; False when it ended before."""
-        answer = await asyncio.get_running_loop().sock_recv(self.channel, 1)
-        return bool(answer)
-
-    def send(self, number: int) -> None:
-        """Pass a signal on."""
-        if self.process.returncode is None:
-            self.process.send_signal(number)
 
 
 class Supervisor:
@@ -100,18 +77,8 @@ class Supervisor:
         return code
 
     async def _start(self, place: int) -> Child:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "pgq_core", "worker", *self.arguments,
-                "--tether", str(theirs.fileno()),
-                env=self.environment,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # a terminal's ^C must reach them once: through us
-            )  # fmt: skip
-        child = self.children[place] = Child(process, ours)
-        log.info("worker process %d started", process.pid)
+        child = self.children[place] = await Child.start(self.arguments, self.environment)
+        log.info("worker process %d started", child.process.pid)
         if self._stopping.is_set():  # the signal came while it was made
             child.send(signal.SIGTERM)
         if not self._first_is_up.is_set() and await child.up():
@@ -127,7 +94,7 @@ class Supervisor:
     async def _before_next(self, child: Child, code: int, failures: int) -> None:
         """Wait with a growing pause; under --reload, for the file that puts it right."""
         delay = min(30.0, 0.1 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
-        then = f"a new one starts in {delay:.1f} s" if self.watch is None else "waiting for a change"
+        then = "waiting for a change" if self.watch else f"a new one starts in {delay:.1f} s"
         log.error("worker process %d ended (exit code %d); %s", child.process.pid, code, then)
         events = [self._stopping.wait()]
         if self.watch is not None:
@@ -161,9 +128,3 @@ class Supervisor:
                 child.send(signal.SIGTERM)
             self._changed.set()
             self._changed.clear()
-
-
-def child_environment(dsn: str | None, schema: str | None) -> dict[str, str]:
-    """Ours, with the database in it: a password does not belong into a list of processes."""
-    named = {"PGQ_WORKER_DSN": dsn, "PGQ_WORKER_SCHEMA": schema}
-    return {**os.environ, **{name: value for name, value in named.items() if value}}

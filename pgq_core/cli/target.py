@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import os
 import sys
 import traceback
 from contextlib import AsyncExitStack
@@ -27,8 +26,9 @@ def load(target: str) -> Any:
     module_name, _, path = target.partition(":")
     if not module_name or not path:
         raise BadTarget(f"{target!r}: {HINT}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     module = import_module(target, module_name)
     try:
         return functools.reduce(getattr, path.split("."), module)
@@ -42,12 +42,11 @@ def import_module(target: str, name: str) -> Any:
     """The module. What its own code raises is told with the place."""
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a module may raise)
+    except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{name}.".startswith(f"{missing}."):
-            raise BadTarget(
-                f"{target!r}: there is no module {missing!r} in {os.getcwd()} or on the path; {HINT}"
-            ) from None
+            where = f"in {Path.cwd()} or on the path"
+            raise BadTarget(f"{target!r}: no module {missing!r} {where}; {HINT}") from None
         raise BadTarget(f"{target!r}: importing {name!r} failed: {described(error)}") from error
 
 
@@ -73,7 +72,7 @@ async def called(factory: Any, target: str, stack: AsyncExitStack) -> Any:
             made = await made
         if hasattr(made, "__aenter__"):
             made = await stack.enter_async_context(made)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a factory may raise)
+    except (Exception, SystemExit) as error:
         raise BadTarget(f"{target!r}: calling it failed: {described(error)}") from error
     return made
 

@@ -11,8 +11,9 @@ import click
 
 from pgq_core.cli.failures import IMPOSSIBLE, complain, text_of
 from pgq_core.cli.group import Where, command, json_option, with_queries
+from pgq_core.cli.maintain import rule_text
 from pgq_core.cli.output import print_json, print_table, say, span
-from pgq_core.cli.types import DURATION
+from pgq_core.cli.types import duration
 from pgq_core.errors import DatabaseError
 from pgq_core.models import JobState
 from pgq_core.queries import Queries
@@ -28,10 +29,11 @@ async def stats(queries: Queries, as_json: bool) -> None:
     paused = [dict(row) for row in await queries.call("cli_paused")]
     if as_json:
         return print_json({"jobs": counts, "workers": workers, "paused": paused})
-    print_counts(counts)
-    print_workers(workers)
+    print_counts(counts) if counts else say("no jobs")
+    say("")
+    print_workers(workers) if workers else say("no workers")
     for rule in paused:
-        say(f"paused: {rule['entrypoint'] or 'everything'} in queue {rule['queue']!r}")
+        say(f"paused: {rule_text(rule['queue'], rule['entrypoint'])}")
     return None
 
 
@@ -68,7 +70,7 @@ def worker_state(worker: dict[str, Any]) -> str:
 
 
 @command("health")
-@click.option("--max-age", type=DURATION, default="5m", show_default=True,
+@click.option("--max-age", type=duration, default="5m", show_default=True,
               help="The oldest ready job may have waited that long.")  # fmt: skip
 @click.option("--max-failed", type=click.IntRange(0), help="Failed jobs allowed per hour.")
 @json_option

@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
+from pgq_core.cli.child import child_environment
 from pgq_core.cli.group import DatabaseCommand, Where
 from pgq_core.cli.serve import serve
-from pgq_core.cli.supervisor import Supervisor, child_environment
-from pgq_core.cli.types import DURATION
+from pgq_core.cli.supervisor import Supervisor
+from pgq_core.cli.types import duration
 from pgq_core.options import WorkerOptions
 
 SHORT = 2.0  # seconds a job may take to finish when the code it runs has changed
@@ -35,13 +36,14 @@ def split(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -
               help="Jobs at a time, per process.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option("--queues", multiple=True, callback=split, metavar="NAMES",
-              help="Only these; repeat it or separate names by commas.")  # fmt: skip
-@click.option("--shutdown-timeout", type=DURATION, default=str(WorkerOptions.shutdown_timeout),
+              help="Only these, separated by commas; NAME=SLOTS gives each a share.")  # fmt: skip
+@click.option("--shutdown-timeout", type=duration, default=str(WorkerOptions.shutdown_timeout),
               show_default=True, help="What running jobs get to finish.")  # fmt: skip
 @click.option("--threads", type=COUNT, help="For plain functions.  [default: the concurrency]")
-@click.option("--lease", type=DURATION, default=str(WorkerOptions.lease), show_default=True,
+@click.option("--lease", type=duration, default=str(WorkerOptions.lease), show_default=True,
               help="After that long without a beat others take over.")  # fmt: skip
 @click.option("--no-listen", is_flag=True, help="Poll only: behind a pooler.")
+@click.option("--listen-dsn", metavar="URL", help="A direct line, beside a pooler.")
 @click.option("--until-empty", is_flag=True, help="End when nothing is left to do.")
 @click.option("--max-jobs", type=click.IntRange(1), help="End after so many, per process.")
 @click.option("--reload", is_flag=True, help="Start anew when a .py file below here changes.")
@@ -50,6 +52,7 @@ def split(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -
 @click.pass_context
 def worker(
     ctx: click.Context,
+    /,
     target: str,
     processes: int,
     reload: bool,
@@ -60,7 +63,8 @@ def worker(
     """Run jobs. MODULE:OBJECT is a PgQueuer, or a function that returns one.
 
     SIGTERM or SIGINT: nothing more is claimed, running jobs may finish; what has not finished in
-    time is given back without spending an attempt. A second signal gives them back at once.
+    time is given back without spending an attempt. A second signal gives them back at once, a
+    third ends the process. Exit code 0 when it was stopped or had nothing left to do.
     """
     logging.basicConfig(level=log_level.upper(), format=FORMAT, stream=sys.stderr)
     where = ctx.ensure_object(Where)
@@ -69,9 +73,22 @@ def worker(
     return serve(target, where, options_of(**given), tether)
 
 
-def options_of(no_listen: bool, shutdown_timeout: Any, lease: Any, **plain: Any) -> WorkerOptions:
+def shares(names: list[str] | None) -> list[str] | dict[str, int] | None:
+    """Names as they are, or NAME=SLOTS as a share of the concurrency each."""
+    if names is None or not any("=" in name for name in names):
+        return names
+    pairs = [name.rpartition("=") for name in names]
+    if not all(queue and slots.isdecimal() and int(slots) for queue, _, slots in pairs):
+        raise click.UsageError("--queues: give names, or NAME=SLOTS for every one of them")
+    return {queue: int(slots) for queue, _, slots in pairs}
+
+
+def options_of(
+    queues: Any, no_listen: bool, shutdown_timeout: Any, lease: Any, **plain: Any
+) -> WorkerOptions:
     """The worker's options from the command line's."""
     return WorkerOptions(
+        queues=shares(queues),
         listen=not no_listen,
         shutdown_timeout=shutdown_timeout.total_seconds(),
         lease=lease.total_seconds(),
@@ -81,12 +98,15 @@ def options_of(no_listen: bool, shutdown_timeout: Any, lease: Any, **plain: Any)
 
 def supervise(ctx: click.Context, where: Where, processes: int, reload: bool) -> int:
     """Run this very command in child processes."""
-    arguments = command_line(ctx, without=("processes", "reload", "tether", "dsn", "schema"))
+    secret = ("dsn", "schema", "listen_dsn")  # everybody can read a command line
+    arguments = command_line(ctx, without=("processes", "reload", "tether", *secret))
     if reload:
         arguments += ["--shutdown-timeout", str(SHORT)]
     environment = child_environment(where.dsn, where.schema)
     for name in ("PGQ_WORKER_PROCESSES", "PGQ_WORKER_RELOAD"):
         environment.pop(name, None)
+    if ctx.params["listen_dsn"] is not None:
+        environment["PGQ_WORKER_LISTEN_DSN"] = ctx.params["listen_dsn"]
     watch = Path.cwd() if reload else None
 
     async def body() -> int:

@@ -32,6 +32,7 @@ DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.pass_context
 def demo(
     ctx: click.Context,
+    /,
     directory: Path | None,
     dsn: str | None,
     no_kill: bool,

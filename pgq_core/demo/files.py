@@ -48,7 +48,7 @@ def find(root: Path | None = None) -> Files:
     for directory, names, files in os.walk(root, onerror=unreadable.append):
         names[:] = sorted(set(names) - left_out)
         for name in sorted(files):
-            path = os.path.join(directory, name)
+            path = str(Path(directory, name))
             if is_regular(path):
                 (paths if os.access(path, os.R_OK) else unreadable).append(path)
     return Files(root, paths, len(unreadable))
@@ -65,7 +65,7 @@ def is_regular(path: str) -> bool:
 def digest(path: str) -> Digest:
     """Hash a file, count its bytes and its lines."""
     sha, size, lines = hashlib.sha256(), 0, 0
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         while chunk := file.read(CHUNK):
             sha.update(chunk)
             size += len(chunk)

@@ -42,10 +42,12 @@ class Fleet:
         self.queries = queries
         self.concurrency = concurrency
         self.members: list[Member] = []
-        self._environment = {**os.environ, "PGQ_SCHEMA": queries.schema}
+        # What is set for the user's own workers is not meant for these.
+        own = {k: v for k, v in os.environ.items() if not k.startswith("PGQ_WORKER_")}
+        self._environment = {**own, "PGQ_SCHEMA": queries.schema}
         if dsn is not None:
             self._environment["PGQ_DSN"] = dsn
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in stop)
 
     async def start(self, count: int) -> list[Member]:
         """Start workers and wait until the database knows them."""

@@ -11,7 +11,7 @@ Percentiles = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class Recovery:
-    """The jobs the killed worker held; the longest seconds until given back, until started again."""
+    """The killed worker's jobs; the longest seconds until given back, until started again."""
 
     jobs: int
     given_back: float | None
@@ -63,8 +63,8 @@ class Report:
             **asdict(self),
             "lost": self.lost,
             "throughput": self.throughput,
-            "queueing": dict(zip(("p50", "p99"), self.queueing)),
-            "pickup": dict(zip(("p50", "p99"), self.pickup)),
+            "queueing": dict(zip(("p50", "p99"), self.queueing, strict=True)),
+            "pickup": dict(zip(("p50", "p99"), self.pickup, strict=True)),
         }
 
     def rows(self) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ from pgq_core.embedded import EmbeddedServer
 from pgq_core.queries import Queries
 from pgq_core.sql import quote
 
-LIBPQ = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE")
+LIBPQ = ("PGHOST", "PGDATABASE", "PGSERVICE")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ HASH, PING = "demo.hash_file", "demo.ping"
 pgq = PgQueuer()
 
 
-@pgq.entrypoint(HASH)
+@pgq.entrypoint(HASH, no_retry_on=OSError)
 def hash_file(job: Job) -> dict[str, Any]:
     """Hash and count one file; the payload is its path. What it returns is the job's result."""
     return digest(os.fsdecode(job.payload))._asdict()

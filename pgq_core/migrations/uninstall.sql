@@ -30,4 +30,5 @@ BEGIN
     END LOOP;
 END
 $$;
-DROP SEQUENCE IF EXISTS pgq_positions, pgq_lease_ids, pgq_idle, pgq_woken, pgq_waiting, pgq_flow;
+DROP SEQUENCE IF EXISTS pgq_positions, pgq_lease_ids, pgq_idle, pgq_woken, pgq_waiting, pgq_flow,
+    pgq_swept;

@@ -13,6 +13,9 @@ from pgq_core.sql import load
 
 DEFAULT_SCHEMA = "public"
 
+# Functions that lock first and then look with a new snapshot.
+LOCKING = frozenset({"cancel", "retry", "delete_jobs", "prune", "redrive", "rescue", "sweep"})
+
 
 class Statements:
     """Runs the files of `pgq_core.sql` on a driver."""
@@ -26,6 +29,9 @@ class Statements:
 
     async def call(self, name: str, on: Any = None, /, **values: Any) -> list[Any]:
         """Run `<name>.sql` on the driver, or on a connection of any kind, and return its rows."""
+        if on is None and name in LOCKING and not self.driver.in_transaction:
+            async with self.driver.transaction() as own:
+                return list(await fetch(own, load(name, self.schema), values, self.schema))
         return list(await fetch(on or self.driver, load(name, self.schema), values, self.schema))
 
     async def initialize(self) -> None:

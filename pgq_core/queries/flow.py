@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from pgq_core.borrowed import fetch_sync
 from pgq_core.errors import InvalidInput
 from pgq_core.queries import rows
 from pgq_core.queries.base import Statements
+from pgq_core.sql import load
 
 
 class BatchProgress(NamedTuple):
@@ -17,11 +19,12 @@ class BatchProgress(NamedTuple):
     succeeded: int
     failed: int
     cancelled: int
+    pruned: int = 0
 
     @property
     def open(self) -> int:
         """Jobs without a last outcome."""
-        return self.total - self.succeeded - self.failed - self.cancelled
+        return self.total - self.succeeded - self.failed - self.cancelled - self.pruned
 
     @property
     def done(self) -> bool:
@@ -40,7 +43,7 @@ class Flow(Statements):
     async def batch_progress(self, batch_id: int) -> BatchProgress:
         """How many of a batch's jobs have ended, and how. Raises InvalidInput."""
         found = await self.call("batch_progress", batch=batch_id)
-        if found[0]["total"] is None:
+        if not found:
             raise InvalidInput(f"there is no batch {batch_id}")
         return BatchProgress(*found[0])
 
@@ -49,6 +52,12 @@ class Flow(Statements):
         found = await self.call("get_results", jobs=list(ids))
         return {row["job_id"]: rows.decoded(row["result"]) for row in found}
 
-    async def depth(self, queue: str, limit: int) -> int:
-        """How many jobs of a queue wait, counted up to `limit`."""
-        return int((await self.call("depth", queue=queue, limit=limit))[0]["depth"])
+    async def depth(self, queue: str, limit: int, on: Any = None) -> int:
+        """How many jobs of a queue are due, ready or parked at a busy key, up to `limit`."""
+        return int((await self.call("depth", on, queue=queue, limit=limit))[0]["depth"])
+
+    def depth_sync(self, queue: str, limit: int, on: Any) -> int:
+        """The same on a connection that blocks."""
+        statement = load("depth", self.schema)
+        found = fetch_sync(on, statement, {"queue": queue, "limit": limit}, self.schema)
+        return int(found[0]["depth"])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pgq_core.borrowed import fetch_sync
-from pgq_core.models import EnqueuedJob, JobRow, NewJob, row_of
+from pgq_core.models import EnqueuedJob, Fellows, JobRow, NewJob, row_of
 from pgq_core.queries import rows
 from pgq_core.queries.base import Statements
 from pgq_core.sql import load
@@ -43,7 +43,7 @@ class Writing(Statements):
 
     async def enqueue_many(self, jobs: Iterable[NewJob], on: Any = None) -> list[EnqueuedJob]:
         """Enqueue jobs in one statement; says per job its id and whether it is new."""
-        fellows = list(jobs)
+        fellows = Fellows(jobs)
         checked = [row_of(job, max_payload=self.max_payload, fellows=fellows) for job in fellows]
         return await self.insert(checked, on)
 

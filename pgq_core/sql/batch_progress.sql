@@ -1,16 +1,13 @@
--- How many of a batch's jobs have ended, and how; total is NULL when there is no such batch.
+-- How many of a batch's jobs have ended, and how; `pruned` ones are gone with their history. No row
+-- when there is no such batch.
 SELECT
-    (SELECT cardinality(b.job_ids) FROM pgq_batches AS b WHERE b.batch_id = :batch) AS total,
-    count(*) FILTER (WHERE o.outcome = 'succeeded') AS succeeded,
-    count(*) FILTER (WHERE o.outcome = 'failed') AS failed,
-    count(*) FILTER (WHERE o.outcome = 'cancelled') AS cancelled
+    cardinality(b.job_ids) AS total,
+    count(*) FILTER (WHERE s.state = 'succeeded') AS succeeded,
+    count(*) FILTER (WHERE s.state = 'failed') AS failed,
+    count(*) FILTER (WHERE s.state = 'cancelled') AS cancelled,
+    count(*) FILTER (WHERE s.id IS NULL) AS pruned
 FROM pgq_batches AS b
 CROSS JOIN LATERAL unnest(b.job_ids) AS j (id)
-CROSS JOIN LATERAL (
-    SELECT a.outcome
-    FROM pgq_attempts AS a
-    WHERE a.job_id = j.id
-    ORDER BY a.attempt DESC
-    LIMIT 1
-) AS o
-WHERE b.batch_id = :batch;
+LEFT JOIN pgq_job_states AS s ON s.id = j.id
+WHERE b.batch_id = :batch
+GROUP BY b.batch_id;

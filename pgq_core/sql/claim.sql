@@ -21,7 +21,8 @@ SELECT
     headers,
     payload
 FROM pgq_claim(
-    :worker, :token, :count, :lanes, :starts, :ends, :caps, :single, :floor_lanes, :floors, :settled,
-    :settle_xid, :force_xid, :look, :due_from, :due_settle, :idle_ms,
-    :schedules, :limited
+    :worker, :token, :count, :lanes::bigint[], :starts::bigint[], :ends::bigint[],
+    :caps::smallint[], :single::bigint[], :floor_lanes::bigint[], :floors::bigint[], :settled,
+    :settle_xid, :force_xid, :look, :due_from, :due_settle, :idle_ms::integer,
+    :schedules::text[], :limited::bigint[]
 );

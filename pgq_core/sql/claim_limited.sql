@@ -20,4 +20,7 @@ SELECT
     concurrency_key,
     headers,
     payload
-FROM pgq_claim_limited(:worker, :token, :count, :lanes, :kinds, :entrypoints, :caps);
+FROM pgq_claim_limited(
+    :worker, :token, :count, :lanes::bigint[], :kinds::text[], :entrypoints::text[],
+    :caps::smallint[]
+);

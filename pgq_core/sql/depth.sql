@@ -1,8 +1,12 @@
--- How many jobs of a queue are ready, counted up to :limit.
+-- How many jobs of a queue are due, ready or parked at a busy key, counted up to :limit.
 SELECT count(*) AS depth
 FROM (
-    SELECT r.job_id
+    SELECT w.job_id
     FROM (SELECT DISTINCT l.lane_id FROM pgq_lanes AS l WHERE l.queue = :queue) AS lane
-    INNER JOIN pgq_ready AS r ON lane.lane_id = r.lane_id
+    CROSS JOIN LATERAL (
+        SELECT r.job_id FROM pgq_ready AS r WHERE r.lane_id = lane.lane_id
+        UNION ALL
+        SELECT b.job_id FROM pgq_blocked AS b WHERE b.lane_id = lane.lane_id
+    ) AS w
     LIMIT :limit
 ) AS waiting;

@@ -2,4 +2,4 @@
 SELECT
     job_id,
     verdict
-FROM pgq_retry(:jobs);
+FROM pgq_retry(:jobs, 0);

@@ -5,8 +5,10 @@ SELECT
     s.entrypoint,
     s.priority,
     s.payload,
-    coalesce(s.headers, '{}')
-    || jsonb_build_object('pgq-schedule', s.name, 'pgq-tick', clock_timestamp())
+    coalesce(s.headers, '{}') || jsonb_build_object(
+        'pgq-schedule', s.name,
+        'pgq-tick', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+    )
 FROM pgq_schedules AS s
 WHERE s.name = :name
 RETURNING id;

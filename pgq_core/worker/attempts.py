@@ -42,6 +42,7 @@ class Attempts:
         self._slot_freed = slot_freed
         self._hooks = hooks
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pgq-handler")
+        self._tasks: set[asyncio.Task[None]] = set()
         self._none_left = asyncio.Event()
         self._none_left.set()
 
@@ -54,11 +55,14 @@ class Attempts:
                                           run.spent, run.crashes))  # fmt: skip
             return
         self.started += 1
-        self.book.running[run.job.id] = run
+        self.book.running.add(run)
         self._none_left.clear()
-        run.task = asyncio.get_running_loop().create_task(self._attempt(run, entry))
+        task = asyncio.get_running_loop().create_task(self._attempt(run, entry))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _attempt(self, run: Running, entry: Entrypoint) -> None:
+        run.task = asyncio.current_task()
         timer = self._limit(run, entry)
         arguments = (run.job, self._context(run)) if entry.wants_context else (run.job,)
         outcome: Outcome | None = None
@@ -84,25 +88,32 @@ class Attempts:
 
     def _end(self, run: Running, outcome: Outcome | None) -> None:
         run.ended = time.monotonic()
-        self.book.running.pop(run.job.id, None)
+        self.book.running.discard(run)
         if run.completed:
             if outcome is None or outcome.kind != "succeeded":
                 log.warning("job %d was completed by its transaction, then raised", run.job.id)
             outcome = Outcome(run.job, "succeeded")
-        elif outcome is None:
+        elif outcome is None:  # not ours any more; if that is wrong, the audit gives it back
             self.book.settle(run.lease)
+            self.flusher.fenced()
         else:
             self.flusher.add(run, outcome)
         if outcome is not None:
-            for hook in self._hooks:
-                hook.finished(run.job, outcome, run.ended - run.started)
+            self._tell_hooks(run, outcome)
         if not self.book.running:
             self._none_left.set()
         self._slot_freed()
 
+    def _tell_hooks(self, run: Running, outcome: Outcome) -> None:
+        for hook in self._hooks:
+            try:
+                hook.finished(run.job, outcome, run.ended - run.started)
+            except Exception:
+                log.exception("job %d: a hook failed", run.job.id)
+
     def stop_all(self, why: str, reason: str | None = None) -> None:
         """Ask every running attempt to stop."""
-        for run in list(self.book.running.values()):
+        for run in list(self.book.running):
             run.stop(why, reason)
 
     async def finished(self, timeout: float) -> bool:
@@ -115,7 +126,7 @@ class Attempts:
 
     def give_back_stubborn(self) -> list[Running]:
         """Write `interrupted` for attempts that do not stop; only for a process about to exit."""
-        left = [run for run in self.book.running.values() if not run.completed]
+        left = [run for run in self.book.running if not run.completed]
         for run in left:
             run.ended = time.monotonic()
             self.flusher.add(run, interrupted(run))

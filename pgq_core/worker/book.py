@@ -9,6 +9,8 @@ from typing import Any
 
 from pgq_core.models import Job
 
+NOWHERE = -1  # the number of no lease
+
 
 @dataclass(slots=True)
 class Lease:
@@ -22,7 +24,7 @@ class Lease:
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """One attempt in this process. `why` says who asked it to stop."""
+    """One attempt in this process. `why`: who asked it to stop; `noticed`: the handler knows."""
 
     job: Job
     lease: Lease
@@ -35,6 +37,8 @@ class Running:
     why: str | None = None
     reason: str | None = None
     thread: bool = False
+    noticed: bool = False
+    urged: bool = False
     limited: bool = False
     completed: bool = False
     ended: float = 0.0
@@ -43,10 +47,15 @@ class Running:
     def stop(self, why: str, reason: str | None = None) -> None:
         """Ask the handler to stop: 'timeout', 'cancel', 'shutdown' or 'lost'.
 
-        The first wish counts, except that a lost lease overrules.
+        The first wish counts, except that a lost lease overrules; a handler that outlived its
+        timeout or cancellation is cancelled once more when the worker stops. What has not begun is
+        not cancelled, for it would end without a trace: it looks at `why` when it begins.
         """
-        if self.why is None or why == "lost":
+        first, urgent = self.why is None, why in ("shutdown", "lost")
+        if first or why == "lost":
             self.why, self.reason = why, reason
+        if first or (urgent and not self.urged):
+            self.urged = urgent
             if self.task is not None and not self.thread:
                 self.task.cancel()
 
@@ -56,13 +65,15 @@ class Book:
 
     def __init__(self) -> None:
         self.leases: dict[int, Lease] = {}
-        self.running: dict[int, Running] = {}
+        self.running: set[Running] = set()
 
     def open(self, rows: list[Any], token: int) -> None:
         """Enter the leases of one claim."""
         for row in rows:
             lease = self.leases.get(row["lease_id"])
-            if lease is None:
+            if lease is None or lease.token != token:
+                if lease is not None:  # numbers repeat after a server crash; that one is gone
+                    lease.id = NOWHERE
                 lease = self.leases[row["lease_id"]] = Lease(row["lease_id"], token, 0, 0)
             lease.size += 1
             lease.open += 1
@@ -70,8 +81,8 @@ class Book:
     def settle(self, lease: Lease, count: int = 1) -> None:
         """`count` outcomes of this lease are written; a lease without open jobs is over."""
         lease.open -= count
-        if lease.open <= 0:
-            self.leases.pop(lease.id, None)
+        if lease.open <= 0 and self.leases.get(lease.id) is lease:
+            del self.leases[lease.id]
 
     @property
     def lowest(self) -> int:
@@ -82,6 +93,6 @@ class Book:
         """The attempts whose lease the database does not know any more."""
         return [
             run
-            for run in self.running.values()
+            for run in self.running
             if not run.completed and (run.lease.id, run.lease.token) not in known
         ]

@@ -12,10 +12,9 @@ from typing import Any
 from pgq_core.models import Job, JobState
 from pgq_core.registry import Registry
 from pgq_core.worker.book import Book, Running
-from pgq_core.worker.lanes import END, Lanes, Stretch
+from pgq_core.worker.lanes import END, Lane, Lanes, Stretch
 from pgq_core.worker.line import Line
 
-IDLE_MS = 3000
 _BEGINNING = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _RUNNING = JobState.RUNNING
 
@@ -29,9 +28,9 @@ class Look:
     gone: list[int]
     stale: list[int]
     cancels: dict[int, str | None]
-    newest_lane: int
+    directory: str
     paused: list[list[str]]
-    alone: bool
+    alone: list[int]
     promoted: int
     limited: bool
     blocked: bool
@@ -83,6 +82,7 @@ class Claimer:
     epoch: str = ""
     below_floor: int = 0
     schedules: list[str] | None = None
+    idle_ms: int = 3000
 
     def __post_init__(self) -> None:
         self._generation = 0
@@ -124,18 +124,21 @@ class Claimer:
             look=look,
             due_from=self.due.begin(now) if look else _BEGINNING,
             due_settle=due_pair[1] if due_pair else END,
-            idle_ms=IDLE_MS if idle else None,
+            idle_ms=self.idle_ms if idle else None,
             schedules=self.schedules,
-            limited=[lane.id for lane in self.lanes.limited_plan()] if look else [],
+            limited=[lane.id for lane in self.lanes.limited_lanes()] if look else [],
         )
         status = json.loads(rows.pop()["status"])
         self._learn(plan, rows, 0 < count <= len(rows), status, pair)
         self.book.open(rows, token)
         return [self._attempt(row) for row in rows], self._look(status)
 
-    async def claim_limited(self, count: int) -> tuple[list[Running], dict[str, Any]]:
-        """Claim jobs under limits and keys; also says whether to come back soon."""
-        lanes, token = self.lanes.limited_plan(), secrets.randbits(62)
+    async def claim_limited(
+        self, count: int, plan: Sequence[Lane] | None = None
+    ) -> tuple[list[Running], dict[str, Any]]:
+        """Claim jobs under limits and keys, of these lanes or all; says when to come back."""
+        lanes = self.lanes.limited_plan() if plan is None else plan
+        token = secrets.randbits(62)
         rows = await self.line.call(
             "claim_limited",
             worker=self.worker_id,
@@ -178,7 +181,7 @@ class Claimer:
         cancels = {int(job): reason for job, reason in (raw["cancels"] or {}).items()}
         return Look(
             raw["epoch"], raw["due"], raw["gone"] or [], raw["stale"] or [], cancels,
-            raw["lanes"] or 0, raw["paused"] or [], raw["alone"], raw["promoted"],
+            raw["lanes"] or "", raw["paused"] or [], raw["alone"] or [], raw["promoted"],
             raw["limited"], raw["blocked"], raw["tick"],
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pgq_core.errors import LeaseLost
 from pgq_core.outcomes import Outcome
+from pgq_core.worker.book import Running
 from pgq_core.worker.context import Context
 from pgq_core.worker.flusher import arrays
 
@@ -24,19 +25,9 @@ class Completion:
 
     def values(self, result: str | None) -> dict[str, Any]:
         """The arguments of finish.sql that complete the job with this result (JSON text)."""
-        run, now = self.context._run, time.monotonic()
-        alone = run.lease.open == 1
-        ids, tokens = [run.lease.id], [run.lease.token]
+        run = self.context._run
         outcome = Outcome(run.job, "succeeded", None, result)
-        return {
-            **arrays([(run, outcome)], now),
-            "worker": self.context._worker_id,
-            "shut": ids if alone else [],
-            "shut_tokens": tokens if alone else [],
-            "open": [] if alone else ids,
-            "open_tokens": [] if alone else tokens,
-            "finished": [0.0],
-        }
+        return {**finish_values(self.context._worker_id, run, outcome), "finished": [0.0]}
 
     def check(self, refused: list[Any]) -> None:
         """Look at the rows finish.sql gave. Raises LeaseLost: the transaction must roll back."""
@@ -60,3 +51,17 @@ def spent(context: Context) -> int:
 def worker_of(context: Context) -> int:
     """The id of the worker that runs this attempt."""
     return int(context._worker_id)
+
+
+def finish_values(worker: int, run: Running, outcome: Outcome) -> dict[str, Any]:
+    """The arguments of finish.sql for one attempt."""
+    alone = run.lease.open == 1
+    ids, tokens = [run.lease.id], [run.lease.token]
+    return {
+        **arrays([(run, outcome)], time.monotonic()),
+        "worker": worker,
+        "shut": ids if alone else [],
+        "shut_tokens": tokens if alone else [],
+        "open": [] if alone else ids,
+        "open_tokens": [] if alone else tokens,
+    }

@@ -10,7 +10,7 @@ from typing import Any
 from pgq_core.borrowed import ending
 from pgq_core.errors import InvalidInput, LeaseLost
 from pgq_core.models import NewJob
-from pgq_core.outcomes import Outcome, encode_result
+from pgq_core.outcomes import MAX_MESSAGE, Outcome, clean, encode_result
 from pgq_core.queries import Queries
 from pgq_core.worker.book import Book, Running
 from pgq_core.worker.flusher import arrays
@@ -50,8 +50,13 @@ class Context:
 
     @property
     def cancelled(self) -> bool:
-        """Whether this attempt has been asked to stop: a plain function should look and return."""
-        return self._run.why is not None
+        """Whether this attempt has been asked to stop: a plain function should look and return.
+
+        A handler that has seen True and returns was stopped: by its timeout, by a cancellation, or
+        by a shutdown, and then the job runs again.
+        """
+        self._run.noticed = self._run.why is not None
+        return self._run.noticed
 
     def progress(self, fraction: float | None = None, message: str | None = None) -> Noted:
         """Say how far the job is: a fraction from 0 to 1, a message, or both.
@@ -60,7 +65,8 @@ class Context:
         """
         if fraction is not None and not 0 <= fraction <= 1:
             raise InvalidInput(f"progress({fraction!r}): give a fraction from 0 to 1")
-        self._run.progress = (fraction, message)
+        text = None if message is None else clean(str(message), MAX_MESSAGE)
+        self._run.progress = (fraction, text)
         return Noted()
 
     async def enqueue(self, entrypoint: str, payload: Any = None, **options: Any) -> Any:
@@ -82,6 +88,11 @@ class Context:
         LeaseLost, and rolls back, when another worker owns the job by then. `connection=`: one of
         your own (a SQLAlchemy session, asyncpg, psycopg); the block commits it, or rolls it back.
         """
+        if self._run.completed:
+            raise InvalidInput(
+                f"job {self._run.job.id} was completed by an earlier transaction() of its handler; "
+                "do everything in one block"
+            )
         own = self._queries.driver.transaction() if connection is None else ending(connection)
         async with own as used:
             yield used

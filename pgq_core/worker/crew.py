@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from pgq_core.db import DISCONNECTED
+from pgq_core.db import DISCONNECTED, connector
 from pgq_core.errors import DatabaseError
 from pgq_core.listener import Sentinel
 from pgq_core.maintenance import Upkeep
@@ -51,6 +51,8 @@ class Crew:
             self.worker_id, Line(queries, "claim", options.lease), worker.lanes, book,
             worker.registry,
         )  # fmt: skip
+        # A wake-up must find the flag of a worker that sleeps until its next look.
+        self.claimer.idle_ms = max(3000, int(4000 * options.idle_look))
         self.audit = Audit(self.claimer, self.flusher, options.lease)
         self.suspects = Suspects(self.claimer, self.flusher, worker.look_now)
         self.timetable = Timetable(self.claimer, worker.registry, options.schedules)
@@ -71,13 +73,20 @@ class Crew:
             "concurrency": options.concurrency,
             "schedules": sorted(worker.registry.schedules),
         }
-        sentinel = Sentinel(worker.queries, options.lease, info, worker.hear, options.listen)
+        direct = None if options.listen_dsn is None else connector(options.listen_dsn)
+        sentinel = Sentinel(
+            worker.queries, options.lease, info, worker.hear, options.listen, direct
+        )
         await sentinel.start()
-        crew = cls(worker, sentinel)
-        await crew.timetable.declare(worker.queries)
-        await declare_limits(worker.queries, worker.registry)
+        try:
+            crew = cls(worker, sentinel)
+            await crew.timetable.declare(worker.queries)
+            await declare_limits(worker.queries, worker.registry)
+        except BaseException:
+            await sentinel.stop()
+            raise
         upkeep = Upkeep(worker.queries, options.prune)
-        crew._spawn(crew.flusher.run(), upkeep.run(), crew._tick())
+        crew._spawn(crew.flusher.run(), upkeep.run(), crew._tick(), crew._report())
         log.info("worker %d started: %s", crew.worker_id, info)
         return crew
 
@@ -100,26 +109,34 @@ class Crew:
     # -- ticking ----------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        """Four times a second tell the sentinel that the loop turns; once, write progress."""
-        turn = 0
+        """Four times a second tell the sentinel that the loop turns."""
         while True:
             self._pulse()
-            if turn % 4 == 0:
-                await self._write_progress()
-            turn += 1
             await asyncio.sleep(0.25)
+
+    async def _report(self) -> None:
+        """Once a second write progress; a task of its own, for it may wait for a connection."""
+        while True:
+            await self._write_progress()
+            await asyncio.sleep(1)
+
+    @property
+    def silent(self) -> bool:
+        """Whether our lease may soon be over, because the database has not heard our beats."""
+        silence = time.monotonic() - self.sentinel.pulse.beaten
+        return silence > 0.8 * self.worker.options.lease
 
     def _pulse(self) -> None:
         """A process that cannot beat stops its own jobs before its lease ends."""
         now, pulse, running = time.monotonic(), self.sentinel.pulse, self.worker.book.running
         pulse.ticked, pulse.running = now, len(running)
-        if running and now - pulse.beaten > 0.8 * self.worker.options.lease:
+        if running and self.silent:
             log.error("no beat for %.1f s: stopping our jobs before the lease ends",
                       now - pulse.beaten)  # fmt: skip
             self.attempts.stop_all("shutdown", "the database could not be reached")
 
     async def _write_progress(self) -> None:
-        for run in [run for run in self.worker.book.running.values() if run.progress is not None]:
+        for run in [run for run in self.worker.book.running if run.progress is not None]:
             (fraction, message), run.progress = run.progress or (None, None), None
             try:
                 await self.worker.queries.call(
@@ -134,13 +151,16 @@ class Crew:
     async def close(self, hurry: asyncio.Event) -> None:
         """Running jobs get their time, then are cancelled and given back; then say goodbye."""
         stubborn = await self._wind_down(hurry)
-        await self._flush_last()
+        try:
+            await asyncio.wait_for(self._settle(), self.worker.options.lease)
+        except asyncio.TimeoutError:
+            log.error("outcomes could not be written before the end; other workers take over")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.sentinel.stop()  # first: a beat after the goodbye would bring our row back
         if not stubborn or self.worker.exit_hard:
             await self._sign_off()
-        await self.sentinel.stop()
         await self.claimer.line.close()
         await self.flusher.line.close()
         self.attempts.close()
@@ -160,18 +180,21 @@ class Crew:
         self.attempts.stop_all("shutdown", "the worker is stopping")
         if await self.attempts.finished(LAST_WORDS if not hurry.is_set() else 1.0):
             return []
-        stubborn = list(self.worker.book.running.values())
+        stubborn = list(self.worker.book.running)
         for run in stubborn:
             log.error("job %d does not stop; it is left behind", run.job.id)
         if self.worker.exit_hard:
             self.attempts.give_back_stubborn()
         return stubborn
 
-    async def _flush_last(self) -> None:
+    async def _settle(self) -> None:
+        """Write what is left, and give back what the database says we hold beyond that."""
+        await self.flusher.drained()
         try:
-            await asyncio.wait_for(self.flusher.drained(), self.worker.options.lease)
-        except asyncio.TimeoutError:
-            log.error("outcomes could not be written before the end; other workers take over")
+            await self.audit.run()
+        except TROUBLE as error:
+            log.warning("could not compare leases at the end: %s", error)
+        await self.flusher.drained()
 
     async def _sign_off(self) -> None:
         try:
@@ -181,15 +204,16 @@ class Crew:
 
 
 async def declare_limits(queries: Queries, registry: Registry) -> None:
-    """Tell the database the limits of this process's code."""
+    """Tell the database the limits of this process's code, and which entrypoints have none."""
     limited = [entry for entry in registry if entry.name in registry.limited]
-    if limited:
-        rates = [entry.options.rate for entry in limited]
-        await queries.call(
-            "declare_limits",
-            entrypoints=[entry.name for entry in limited],
-            concurrencies=[entry.options.concurrency_limit for entry in limited],
-            rates=[rate and rate.count for rate in rates],
-            periods=[rate and rate.period for rate in rates],
-            bursts=[rate.burst if rate else 1 for rate in rates],
-        )
+    rates = [entry.options.rate for entry in limited]
+    await queries.call(
+        "declare_limits",
+        unlimited=[entry.name for entry in registry if entry.name not in registry.limited],
+        entrypoints=[entry.name for entry in limited],
+        concurrencies=[entry.options.concurrency_limit for entry in limited],
+        rates=[rate and rate.count for rate in rates],
+        periods=[rate and rate.period for rate in rates],
+        bursts=[rate.burst if rate else 1 for rate in rates],
+        per_keys=[rate is not None and rate.per_key for rate in rates],
+    )

@@ -32,7 +32,7 @@ class Flusher:
         self.line = line
         self.book = book
         self.written = 0
-        self._fenced = fenced
+        self.fenced = fenced
         self._pending: list[Entry] = []
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
@@ -76,7 +76,8 @@ class Flusher:
                 refused = await self._send(batch)
             except (*DISCONNECTED, asyncpg.TransactionRollbackError, DatabaseError,
                     asyncpg.ReadOnlySQLTransactionError, asyncpg.QueryCanceledError,
-                    asyncpg.InsufficientResourcesError) as error:  # fmt: skip
+                    asyncpg.InsufficientResourcesError,
+                    asyncpg.ObjectNotInPrerequisiteStateError) as error:  # fmt: skip
                 await self.line.pause(error)
             except asyncpg.PostgresError as error:
                 batch = await self._isolate(batch, error)
@@ -86,17 +87,21 @@ class Flusher:
                     await asyncio.sleep(0.05)
 
     async def _isolate(self, batch: list[Entry], error: Exception) -> list[Entry]:
-        """One outcome in the batch cannot be written: find it, and write it without its details."""
+        """One outcome in the batch cannot be written: find it, and write it without its details,
+        else as a failure, else not at all: then the audit gives the job back.
+        """
         if len(batch) > 1:
             for entry in batch:
                 await self._deliver([entry])
             return []
         run, outcome = batch[0]
         log.error("job %d: its outcome could not be written as it is: %s", run.job.id, error)
-        if outcome.result is None and "OutcomeNotStored" in (outcome.error or ""):
+        bare = outcome.result is None and "OutcomeNotStored" in (outcome.error or "")
+        if bare and outcome.kind == "failed":
             self.book.settle(run.lease)
+            self.fenced()
             return []
-        outcome.result = None
+        outcome.kind, outcome.result = "failed" if bare else outcome.kind, None
         outcome.error = describe_text("OutcomeNotStored", f"{type(error).__name__}: {error}")
         return batch
 
@@ -136,7 +141,7 @@ class Flusher:
                 written.append((run, outcome))
         self.written += len(written)
         if len(again) + len(written) < len(batch):
-            self._fenced()
+            self.fenced()
         self.on_written(written)
         return again
 

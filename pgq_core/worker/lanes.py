@@ -9,6 +9,8 @@ forms lose jobs, stands in docs/adr/0003-marks-and-floors.md.
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -89,13 +91,14 @@ class Lanes:
         self.by_id: dict[int, Lane] = {}
         self.settling = Settling()
         self.last = 0
-        self.newest = -1
+        self.version = ""
         self._order: list[Lane] = []
-        self._turn = 0
+        self._turns: Counter[str | None] = Counter()
         self._probe = 0
         self._sweep = 0
         self._floor_turn = 0
         self._named: set[int] = set()
+        self._rules: set[tuple[str, str]] = set()
 
     def learn_directory(self, rows: Iterable[Any], limited: Container[str] = ()) -> None:
         """Take in lanes read from the database; known ones keep their marks.
@@ -109,34 +112,52 @@ class Lanes:
                     row["lane_id"], row["queue"], row["entrypoint"], row["priority"], row["kind"]
                 )
                 lane.limited = lane.kind in ("keyed", "next") or lane.entrypoint in limited
+                lane.paused = self._is_paused(lane)
                 self.by_id[lane.id] = lane
         lanes = sorted(self.by_id.values(), key=lambda lane: lane.priority)
         self._order = [lane for lane in lanes if lane.kind == "plain" and not lane.limited]
 
     def limited_plan(self) -> list[Lane]:
-        """The limited and keyed lanes: those handed their place first, then by priority."""
-        lanes = [
+        """The limited and keyed lanes by priority; of one priority those handed their place first,
+        apart from that in any order."""
+        lanes = self.limited_lanes()
+        random.shuffle(lanes)
+        return sorted(lanes, key=lambda lane: (lane.priority, lane.kind != "next"))
+
+    def limited_lanes(self) -> list[Lane]:
+        """The limited and keyed lanes that are not paused."""
+        return [
             lane
             for lane in self.by_id.values()
             if lane.limited and lane.kind != "alone" and not lane.paused
         ]
-        lanes.sort(key=lambda lane: lane.priority)
-        handed = [lane for lane in lanes if lane.kind == "next"]
-        others = [lane for lane in lanes if lane.kind != "next"]
-        return rotate(handed, self._turn) + rotate(others, self._turn)
+
+    def best(self, queue: str | None = None) -> int | None:
+        """The best priority of the ordinary lanes, of one queue or all, that seem to have jobs."""
+        return next(
+            (
+                lane.priority
+                for lane in self._order
+                if not lane.paused and not lane.empty and queue in (None, lane.queue)
+            ),
+            None,
+        )
 
     def of_kind(self, kind: str) -> list[Lane]:
         """The lanes of one kind, best priority first."""
         found = [lane for lane in self.by_id.values() if lane.kind == kind and not lane.paused]
         return sorted(found, key=lambda lane: lane.priority)
 
-    def pause(self, rules: Sequence[Sequence[str]]) -> None:
-        """Apply the pause flags: (queue, entrypoint or '') pairs."""
-        flags = {(rule[0], rule[1]) for rule in rules}
+    def pause(self, rules: Sequence[Sequence[str]]) -> bool:
+        """Apply the pause flags: (queue, entrypoint or '') pairs. Says whether they changed."""
+        before, self._rules = self._rules, {(rule[0], rule[1]) for rule in rules}
         for lane in self.by_id.values():
-            lane.paused = not flags.isdisjoint(
-                {(lane.queue, ""), (lane.queue, lane.entrypoint), ("", lane.entrypoint)}
-            )
+            lane.paused = self._is_paused(lane)
+        return self._rules != before
+
+    def _is_paused(self, lane: Lane) -> bool:
+        names = {(lane.queue, ""), (lane.queue, lane.entrypoint), ("", lane.entrypoint)}
+        return not self._rules.isdisjoint(names)
 
     def name(self, lane_id: int) -> bool:
         """Look into this lane next, whatever was seen; False when it is not ours."""
@@ -162,7 +183,7 @@ class Lanes:
 
         Of one `queue`, or of all. `upside_down`: low priorities first, for once.
         """
-        self._turn += 1
+        self._turns[queue] += 1
         lanes = [lane for lane in self._order if not lane.paused and queue in (None, lane.queue)]
         empty = [lane for lane in lanes if lane.empty and lane.id not in self._named]
         if len(empty) > PROBES:
@@ -171,7 +192,7 @@ class Lanes:
             skipped = {lane.id for lane in (empty + empty)[first + PROBES : first + len(empty)]}
             lanes = [lane for lane in lanes if lane.id not in skipped]
         self._named.clear()
-        ordered = rotate(lanes, self._turn)
+        ordered = rotate(lanes, self._turns[queue])
         return [
             Stretch(lane, lane.start, END) for lane in (ordered[::-1] if upside_down else ordered)
         ]

@@ -7,7 +7,9 @@ import logging
 import random
 from typing import Any
 
-from pgq_core.db import DISCONNECTED
+import asyncpg
+
+from pgq_core.db import DISCONNECTED, begun
 from pgq_core.errors import DatabaseError
 from pgq_core.queries import Queries
 from pgq_core.sql import load
@@ -25,6 +27,7 @@ class Line:
         self.generation = 0
         self._connection: Any = None
         self._failures = 0
+        self._committed_reads = True
 
     async def call(self, statement: str, /, **values: Any) -> list[Any]:
         """Run a statement. After an error in DISCONNECTED nobody knows whether it took effect."""
@@ -32,14 +35,20 @@ class Line:
             await self._open()
         sql = load(statement, self.queries.schema)
         try:
-            rows: list[Any] = await self._connection.fetch(
-                sql.text, *sql.bind(values), timeout=self.timeout
-            )
+            rows = await self._fetch(sql.text, sql.bind(values))
         except DISCONNECTED:
             self.drop()
             raise
         self._failures = 0
         return rows
+
+    async def _fetch(self, text: str, arguments: list[Any]) -> list[Any]:
+        connection = self._connection
+        if self._committed_reads:
+            rows: list[Any] = await connection.fetch(text, *arguments, timeout=self.timeout)
+            return rows
+        async with begun(connection):
+            return list(await connection.fetch(text, *arguments, timeout=self.timeout))
 
     def drop(self) -> None:
         """Give the connection up, without waiting for the other side."""
@@ -67,7 +76,10 @@ class Line:
 
     async def _open(self) -> None:
         try:
-            self._connection = await asyncio.wait_for(self.queries.driver.connect(), 10)
-        except DatabaseError as error:
+            connection = await asyncio.wait_for(self.queries.driver.connect(), 10)
+            isolation = await connection.fetchval("SHOW default_transaction_isolation")
+            self._committed_reads = isolation == "read committed"
+            self._connection = connection
+        except (DatabaseError, asyncpg.PostgresError) as error:
             raise ConnectionError(str(error)) from error
         self.generation += 1

@@ -50,11 +50,16 @@ class Pace:
         """Look at that moment at the latest."""
         self.next_look = min(self.next_look, moment)
 
-    def claimed(self, got: int, free: int, look: bool) -> None:
+    def stir(self) -> None:
+        """Something has happened: look again soon, and begin anew with short pauses."""
+        self.delay = FIRST_LOOK
+        self.no_later_than(time.monotonic() + FIRST_LOOK)
+
+    def claimed(self, got: int, free: int, look: bool, full: bool) -> None:
         """After a claim of up to `free` brought `got`: at once again when full, else ever later."""
         now = time.monotonic()
         if free > 0:
-            self.backlog = self.hungry = free <= got
+            self.hungry = full
         if got:
             self.delay = FIRST_LOOK
         elif look:
@@ -64,9 +69,11 @@ class Pace:
         elif self.backlog:
             pause = BUSY_LOOK
         else:
-            pause = self.delay * random.uniform(1.0, 1.15)
-        if look or not self.backlog:
+            pause = self.delay * random.uniform(1.0, 1.3)
+        if look:
             self.next_look = now + pause
+        elif not self.backlog:
+            self.no_later_than(now + pause)
 
     def swept(self, started: float) -> None:
         """Sweeps take at most a tenth of the time and are at least 5 ms apart."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pgq_core.worker.book import Running
 from pgq_core.worker.claimer import Claimer
 from pgq_core.worker.flusher import Flusher
-from pgq_core.worker.lanes import END, Stretch
+from pgq_core.worker.lanes import END, Lane, Stretch
 
 PATIENCE = 5.0  # an idle worker takes a suspect at once; after this long, busy ones drain for it …
 DRAIN = 30.0  # … but never longer than that
@@ -32,15 +32,15 @@ class Suspects:
         waited = 0.0 if self._since is None else time.monotonic() - self._since
         return self.alone is not None or PATIENCE < waited < PATIENCE + DRAIN
 
-    async def take(self, waiting: bool) -> Running | None:
-        """Claim one suspect if any waits and this worker is idle."""
+    async def take(self, waiting: Sequence[Lane]) -> Running | None:
+        """Claim one suspect of those waiting in these lanes, if this worker is idle."""
         if not waiting:
             self._since = None
             return None
         self._since = self._since or time.monotonic()
         if self.claimer.book.running or self.alone is not None:
             return None
-        plan = [Stretch(lane, 0, END) for lane in self.claimer.lanes.of_kind("alone")]
+        plan = [Stretch(lane, 0, END) for lane in waiting]
         runs, _ = await self.claimer.claim(plan, 1, now=time.monotonic())
         self._since = None
         self.alone = runs[0] if runs else None

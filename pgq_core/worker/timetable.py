@@ -32,7 +32,7 @@ class Timetable:
             await queries.call(
                 "declare_schedule", name=rule.name, cron=rule.cron, timezone=rule.timezone,
                 catch_up=rule.catch_up, entrypoint=rule.entrypoint, queue=rule.queue,
-                priority=rule.priority, payload=None, headers=None, jitter=rule.jitter,
+                priority=rule.priority, payload=rule.payload, headers=None, jitter=rule.jitter,
                 origin="code",
             )  # fmt: skip
 
@@ -61,7 +61,8 @@ class Timetable:
             await self.claimer.line.call("pause_schedule", name=name, paused=True)
             return
         made = await self.claimer.line.call(
-            "fire_schedule", name=name, expected=expected, ticks=ticks, next_at=upcoming
-        )
+            "fire_schedule", name=name, cron=cron, timezone=zone, expected=expected, ticks=ticks,
+            next_at=upcoming,
+        )  # fmt: skip
         for job in made:
             log.info("schedule %r fired: job %d", name, job["id"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from pgq_core.db import DISCONNECTED
-from pgq_core.errors import DatabaseError
+from pgq_core.errors import DatabaseError, DatabaseUnreachable
 from pgq_core.hooks import Hook
 from pgq_core.maintenance import Rescuer, report
 from pgq_core.options import WorkerOptions
@@ -24,10 +25,12 @@ from pgq_core.worker.claimer import Look
 from pgq_core.worker.crew import Crew
 from pgq_core.worker.flusher import Entry
 from pgq_core.worker.lanes import Lanes
+from pgq_core.worker.limited import Limited
 from pgq_core.worker.pace import Pace
 
 log = logging.getLogger("pgq_core.worker")
 
+DIRECTORY = 30.0  # the lane directory is read when it has grown, and this often in any case
 LINGER = 0.002  # with a backlog, wait this long for more free slots: bigger claims cost less
 TROUBLE = (*DISCONNECTED, asyncpg.PostgresError, DatabaseError)
 
@@ -53,6 +56,7 @@ class Worker:
         self.exit_hard = False
         self.lanes = Lanes()
         self.book = Book()
+        self.limited = Limited(self.lanes)
         self.pace = Pace(options.idle_look)
         self.rescuer = Rescuer()
         self.crew: Crew
@@ -60,10 +64,12 @@ class Worker:
         self._hurry = asyncio.Event()
         self._stopping = False
         self._woken = False
+        self._strangers: set[int] = set()
         self._drained = False
         self._directory_at = 0.0
-        self._swept_at = 0.0
-        self._claims = 0
+        self._next_flow = 0.0
+        self._place: str | None = None
+        self._crowded: set[str | None] = set()  # queues whose last claim came back full
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -84,7 +90,10 @@ class Worker:
             raise asyncio.CancelledError
 
     async def _live(self) -> None:
-        self.crew = await Crew.open(self)
+        try:
+            self.crew = await Crew.open(self)
+        except DISCONNECTED as error:
+            raise DatabaseUnreachable(f"the database went away at the start: {error}") from error
         try:
             await self._first_look()
             while not self._over():
@@ -110,9 +119,10 @@ class Worker:
             self.pace.at_once()
             self.crew.audit.wanted = True
             await self.crew.claimer.line.pause(error)
-        now = time.monotonic()
-        if not self.pace.reason(now) or self._free() <= 0:
-            await self._sleep(min(self.pace.next_look, self.pace.limited_at) - now)
+        now, full = time.monotonic(), self._free() <= 0
+        if full or not self.pace.reason(now):
+            limited_at = math.inf if full else self.pace.limited_at
+            await self._sleep(min(self.pace.next_look, limited_at) - now)
 
     def _over(self) -> bool:
         self.crew.check()
@@ -130,15 +140,22 @@ class Worker:
                 await asyncio.wait_for(self._wake.wait(), seconds)
             except asyncio.TimeoutError:
                 pass
+        else:
+            await asyncio.sleep(0)  # whatever the reason, never spin without letting others run
 
     # -- claiming ---------------------------------------------------------------------------
 
     def _free(self) -> int:
-        """Free slots; none while a suspect runs alone, or while outcomes pile up unwritten."""
-        options = self.options
-        if self.crew.suspects.holding or self.crew.flusher.backlog > 2 * options.concurrency + 1000:
+        """Free slots; none while we stop, while a suspect runs alone, while outcomes pile up
+        unwritten, or while nobody hears our beats."""
+        options, crew = self.options, self.crew
+        if self._stopping or crew.suspects.holding or crew.silent:
+            return 0
+        if crew.flusher.backlog > 2 * options.concurrency + 1000:
             return 0
         free = options.concurrency - len(self.book.running)
+        if isinstance(options.queues, Mapping):
+            free = min(free, sum(room for _, room in self._rooms()))
         if options.max_jobs is not None:
             free = min(free, options.max_jobs - self.crew.attempts.started)
         return min(free, options.batch_size or free)
@@ -146,73 +163,119 @@ class Worker:
     async def _claim(self) -> None:
         """Claim when there is room and reason, with a look when its time has come."""
         look, free = self.pace.look_due(time.monotonic()), self._free()
+        if free <= 0:
+            self._pass_on(unserved=True)
+        # Count anew each time: a look may have started a suspect, beside which nothing may start.
+        if free > 0 and self.pace.backlog and self._limited_due():
+            await self._claim_limited(ahead=True)
+            free = self._free()
         if look or (free > 0 and self.pace.hungry):
-            free -= await self._claim_plain(free, look)
-        if free > 0 and time.monotonic() >= self.pace.limited_at:
-            free -= await self._claim_limited(free)
-        if free > 0:
+            await self._claim_plain(free, look)
+        if self._free() > 0 and self._limited_due():
+            await self._claim_limited()
+        if (free := self._free()) > 0:
             await self._sweep(free)
 
-    async def _claim_plain(self, free: int, look: bool) -> int:
-        """Claim over the ordinary lanes; returns how many jobs that brought."""
+    async def _claim_plain(self, free: int, look: bool) -> None:
+        """Claim over the ordinary lanes."""
         if self.pace.backlog and not look:
             free = await self._linger(free)
-        if look and time.monotonic() - self._directory_at > 1.0:
+        if look and time.monotonic() - self._directory_at > DIRECTORY:
             await self._read_directory()
         got, full, seen = 0, False, None
-        for queue, room in self._rooms(free):
-            runs, news = await self._claim_room(queue, min(room, free - got), look and seen is None)
-            got, full, seen = got + len(runs), full or 0 < room <= len(runs), news or seen
-        self._judge(free if full else got, free, look)
+        for queue, share in self._rooms() if free > 0 else [(None, 0)]:
+            room = min(share, free - got)
+            if room <= 0 and (got or not look or seen is not None):
+                continue
+            runs, news = await self._claim_room(queue, room, look and seen is None)
+            got, seen = got + len(runs), news or seen
+            if room > 0:
+                (self._crowded.add if len(runs) >= room else self._crowded.discard)(queue)
+                full = full or len(runs) >= room
+        self.pace.backlog = bool(self._crowded)
+        self._judge(got, free, look, full)
         if seen is not None:
             await self._learn(seen)
-        return got
 
     async def _claim_room(
         self, queue: str | None, room: int, look: bool
     ) -> tuple[list[Running], Look | None]:
         """One claim over all lanes, or those of one queue that has a share of its own."""
-        self._claims += 1
-        share = self.options.floor_share
-        upside_down = share > 0 and self._claims % round(1 / share) == 0
-        plan = self.lanes.plan(queue, upside_down) if room > 0 else []
+        plan = self.lanes.plan(queue, self._upside_down()) if room > 0 else []
+        # A worker that hears nothing must not be the one that producers wake.
+        idle = room > 0 and not self.pace.backlog and self.crew.sentinel.hears
         runs, seen = await self.crew.claimer.claim(
-            plan, room, now=time.monotonic(), look=look, idle=room > 0 and not self.pace.backlog
+            plan, room, now=time.monotonic(), look=look, idle=idle
         )
         self._start(runs)
         return runs, seen
 
-    def _rooms(self, free: int) -> list[tuple[str | None, int]]:
-        """How many jobs may start: in all, or per queue where queues have shares."""
+    def _upside_down(self) -> bool:
+        """Whether this claim is one of the few in which low priorities go first."""
+        return random.random() < self.options.floor_share
+
+    def _rooms(self) -> list[tuple[str | None, int]]:
+        """How many jobs may start: in all, or per queue where queues have shares, in any order."""
         queues = self.options.queues
         if not isinstance(queues, Mapping):
-            return [(None, free)]
-        used = Counter(run.job.queue for run in self.book.running.values())
-        return [(queue, max(0, share - used[queue])) for queue, share in queues.items()]
+            return [(None, self.options.concurrency)]
+        used = Counter(run.job.queue for run in self.book.running)
+        rooms: list[tuple[str | None, int]] = [
+            (queue, max(0, share - used[queue])) for queue, share in queues.items()
+        ]
+        random.shuffle(rooms)
+        return rooms
 
-    async def _claim_limited(self, free: int) -> int:
-        """Jobs under limits and keys, when a look, a wake-up or a freed place speaks of some."""
-        runs, status = await self.crew.claimer.claim_limited(free)
-        self._start(runs)
-        now = time.monotonic()
-        self.pace.limited_at = now if len(runs) >= free else math.inf
-        if status["busy"]:
-            self.pace.limited_soon(now + 0.003)
-        if status["wait"] is not None:
-            self.pace.limited_soon(now + status["wait"])
+    def _limited_due(self) -> bool:
+        return time.monotonic() >= self.pace.limited_at
+
+    async def _claim_limited(self, ahead: bool = False) -> None:
+        """Jobs under limits and keys, when a look, a wake-up or a freed place speaks of some.
+
+        `ahead`: while ordinary jobs take every slot, those whose turn is before them.
+        """
+        runs: list[Running] = []
+        for queue, share in self._rooms():
+            room, now = min(share, self._free()), time.monotonic()
+            if ahead:
+                lanes = self.limited.ahead(now, queue, self._upside_down())
+            else:
+                lanes = self.limited.plan(now, queue)
+            if room > 0 and lanes:
+                new, status = await self.crew.claimer.claim_limited(room, lanes)
+                self._start(new)
+                runs += new
+                self.limited.asked(lanes, len(new), room, status, time.monotonic())
+        self.pace.limited_at = self.limited.next_at
+        if runs:
+            self.pace.stir()
         self._drained = self._drained and not runs and math.isinf(self.pace.limited_at)
-        return len(runs)
 
-    def _judge(self, got: int, free: int, look: bool) -> None:
+    def _limited_soon(self) -> None:
+        """Something has changed for jobs under limits and keys."""
+        self.limited.soon()
+        self.pace.limited_at = 0.0
+
+    def _expect_more(self) -> None:
+        """There may be jobs in any lane."""
+        self.lanes.name_all()
+        self._limited_soon()
+        self.pace.hungry = True
+
+    def _judge(self, got: int, free: int, look: bool, full: bool) -> None:
         """Set the pace by what a claim brought; pass a wake-up on that we could not serve."""
-        self.pace.claimed(got, free, look)
-        if self._woken:
-            self._woken = False
-            if free <= 0 or self.pace.backlog:
-                self.crew.sentinel.forward()
+        self.pace.claimed(got, free, look, full)
+        self._pass_on(unserved=free <= 0 or self.pace.backlog)
         self._drained = (
             look and not got and free > 0 and not self.book.running and self.crew.flusher.idle
         )
+
+    def _pass_on(self, *, unserved: bool) -> None:
+        """A wake-up that we cannot serve, or not alone, goes to all idle workers, once."""
+        if self._woken and (unserved or self._strangers - self.lanes.by_id.keys()):
+            self.crew.sentinel.forward()
+        self._woken = False
+        self._strangers.clear()
 
     async def _linger(self, free: int) -> int:
         """Wait a moment until a quarter of the slots is free."""
@@ -251,6 +314,7 @@ class Worker:
                     await self._learn(seen)
                 return
             except TROUBLE as error:
+                self.crew.audit.wanted = True
                 await self.crew.claimer.line.pause(error)
 
     async def _read_directory(self) -> None:
@@ -273,29 +337,41 @@ class Worker:
         """Act on a look: epoch, lanes, pauses, cancellations, due times, the dead, suspects."""
         now = time.monotonic()
         self._notice_epoch(seen.epoch)
-        if seen.newest_lane != self.lanes.newest:
-            self.lanes.newest = seen.newest_lane
+        if seen.directory != self.lanes.version:
+            self.lanes.version = seen.directory
             await self._read_directory()
-            self.pace.hungry = True
-        self.lanes.pause(seen.paused)
-        for job_id in seen.cancels.keys() & self.book.running.keys():
-            self.book.running[job_id].stop("cancel", seen.cancels[job_id])
+            self._expect_more()
+        if self.lanes.pause(seen.paused):
+            self._expect_more()
+        for run in [run for run in self.book.running if run.job.id in seen.cancels]:
+            run.stop("cancel", seen.cancels[run.job.id])
         if seen.promoted:
             self.lanes.name_all()
             self.pace.at_once()
         if seen.limited:
-            self.pace.limited_soon()
+            self._limited_soon()
         await self.crew.timetable.serve(seen.tick, now, self.pace)
-        if seen.blocked and now - self._swept_at > 1.0:
-            self._swept_at = now
-            await self.crew.claimer.line.call("sweep")
+        if seen.blocked:
+            await self._sweep_flow(now)
         if seen.due is not None:
             self.pace.no_later_than(now + max(0.0, seen.due))
         await self._rescue(seen, now)
-        suspect = None if self._stopping else await self.crew.suspects.take(seen.alone)
+        waiting = [lane for lane in self.lanes.of_kind("alone") if lane.id in seen.alone]
+        suspect = None if self._stopping else await self.crew.suspects.take(waiting)
         if suspect is not None:
             self._start([suspect])
-        self._drained = self._drained and not (self.pace.hungry or seen.alone)
+        self._drained = self._drained and not (self.pace.hungry or waiting)
+
+    async def _sweep_flow(self, now: float) -> None:
+        """Once a second, and a tenth of the time at most: what hand-over and following missed."""
+        if now < self._next_flow:
+            return
+        row = (await self.crew.claimer.line.call("sweep", place=self._place, apart=900))[0]
+        self._place = row["place"]
+        self._next_flow = now + max(1.0, 10 * (time.monotonic() - now))
+        if row["moved"]:
+            self.lanes.name_all()
+            self.pace.at_once()
 
     async def _rescue(self, seen: Look, now: float) -> None:
         dead = self.rescuer.overdue(seen.gone, seen.stale, now)
@@ -312,7 +388,7 @@ class Worker:
         if claimer.epoch not in ("", epoch):
             log.warning("the server was restarted; looking at everything anew")
             self.distrust()
-            self.crew.audit.newest_lease = 0
+            self.crew.audit.forget()
             self.crew.sentinel.retake()
         claimer.epoch = epoch
 
@@ -333,18 +409,23 @@ class Worker:
     def _hear_lane(self, payload: str) -> None:
         self._woken = True
         self.crew.sentinel.stamp()
-        if not payload:
+        if not payload:  # several lanes, or a job due soon
             self.lanes.name_all()
+            self.pace.at_once()
         elif not self.lanes.name(int(payload)):
+            self._strangers.add(int(payload))  # unless it is new, and ours
             self._directory_at, self.pace.next_look = 0.0, 0.0
         self.pace.hungry = True
-        self.pace.limited_soon()
+        self.pace.stir()
+        self._limited_soon()
 
     def slot_freed(self) -> None:
         """An attempt has ended."""
         self.crew.suspects.ended()
         if self.pace.backlog or self.options.until_empty:
             self.pace.hungry = True
+            self._wake.set()
+        elif self.pace.hungry or not math.isinf(self.pace.limited_at):
             self._wake.set()
 
     def look_now(self) -> None:
@@ -355,7 +436,7 @@ class Worker:
     def written(self, entries: list[Entry]) -> None:
         """After a flush: jobs that come back soon deserve a look."""
         if any(run.limited for run, _ in entries):
-            self.pace.limited_soon()
+            self._limited_soon()
             self._wake.set()
         if any(outcome.kind in ("retry", "snooze", "interrupted") for _, outcome in entries):
             self.look_now()

@@ -96,6 +96,10 @@ CREATE TABLE pgq_blocked (
 CREATE INDEX pgq_blocked_scope ON pgq_blocked (entrypoint, scope, position)
 WHERE scope <> 'after';
 
+CREATE INDEX pgq_blocked_after ON pgq_blocked (job_id) WHERE scope = 'after';
+
+CREATE INDEX pgq_blocked_lane ON pgq_blocked (lane_id);
+
 -- What a blocked job waits for: other jobs that have no last outcome yet.
 CREATE TABLE pgq_edges (
     after_id bigint NOT NULL,
@@ -105,14 +109,18 @@ CREATE TABLE pgq_edges (
 
 CREATE INDEX pgq_edges_job_id ON pgq_edges (job_id);
 
--- Limits that workers declare for their entrypoints; `period` and `burst` belong to the rate.
+-- Limits that workers declare for their entrypoints. At most `rate` starts in any `period` seconds,
+-- `burst` of them at once, of all jobs or, with per_key, of each concurrency key.
 CREATE TABLE pgq_limits (
     entrypoint text PRIMARY KEY,
     concurrency integer,
     rate integer,
     period double precision,
     burst integer NOT NULL DEFAULT 1,
-    declared_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    per_key boolean NOT NULL DEFAULT FALSE,
+    declared_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT pgq_limits_concurrency CHECK (concurrency > 0),
+    CONSTRAINT pgq_limits_rate CHECK (period > 0 AND burst > 0 AND rate >= burst)
 );
 
 -- Who holds a place under a limit or a key. Only limited and keyed jobs stand here.
@@ -266,6 +274,9 @@ CREATE SEQUENCE pgq_waiting MINVALUE 0 START 0;
 
 -- 1 since the first job that waits for others, so that nobody else ever looks for such jobs.
 CREATE SEQUENCE pgq_flow MINVALUE 0 START 0;
+
+-- When somebody swept last (ms): once a second is enough, however many processes there are.
+CREATE SEQUENCE pgq_swept MINVALUE 0 START 0;
 
 -- Note the version that the tables now have.
 CREATE FUNCTION pgq_set_version(p_version integer)

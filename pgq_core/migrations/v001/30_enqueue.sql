@@ -37,9 +37,7 @@ BEGIN
         WHERE f.run_at > v_now AND f.after IS NULL;
     END IF;
     IF v_after THEN
-        PERFORM pgq_wait_for(f.id, f.after, f.queue, f.entrypoint, f.priority, f.concurrency_key)
-        FROM fresh AS f
-        WHERE f.after IS NOT NULL;
+        PERFORM pgq_wait_for(ARRAY(SELECT f.id FROM fresh AS f WHERE f.after IS NOT NULL));
     END IF;
 
     IF v_later OR v_after OR v_first <> v_last
@@ -101,9 +99,10 @@ FOR EACH ROW WHEN (NEW.unique_key IS NOT NULL) EXECUTE FUNCTION pgq_take_key();
 -- Enqueue many jobs in input order. Ids are drawn first, so that a skipped duplicate shifts none.
 -- Returns one row per input row: its ordinal, the job's id (for a duplicate the id of the job that
 -- holds the key) and whether the job is new. Keys are taken in sorted order, against deadlocks; a
--- key whose holder finished while we looked is taken in a second round. p_afters: arrays as text of
--- the jobs to wait for; -k is the k-th job of this call. p_replaces: a holder that has not started is
--- cancelled and replaced.
+-- key whose holder finished while we looked is taken in another round. p_afters: arrays as text of
+-- the jobs to wait for; -k is what becomes of the k-th job of this call, so a job that waits for one
+-- with a key is written in a later round. p_replaces: a holder that has not started is cancelled and
+-- replaced, key by key.
 CREATE FUNCTION pgq_enqueue(
     p_entrypoints text [],
     p_payloads bytea [],
@@ -127,66 +126,108 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_keyed boolean := cardinality(array_remove(p_unique_keys, NULL)) > 0;
+    v_replace boolean := v_keyed AND TRUE = ANY(p_replaces);
     v_ids bigint [];
-    v_missing bigint [];  -- still without a body and without a holder of their key
-    v_holders bigint [];
+    v_final bigint [];    -- what became of each row: its own id, its key's holder, NULL: not known yet
+    v_round integer [];   -- the rows to write now, in order; NULL: all
+    v_part integer [];
+    v_step integer;
 BEGIN
     SELECT array_agg(nextval('pgq_jobs_id_seq')) INTO v_ids
     FROM generate_series(1, cardinality(p_entrypoints));
-    IF v_keyed AND TRUE = ANY(p_replaces) THEN
-        PERFORM pgq_cancel(ARRAY(
-            SELECT l.job_id
-            FROM unnest(p_entrypoints, p_unique_keys, p_replaces)
-                AS n (entrypoint, unique_key, replace)
-            INNER JOIN pgq_locks AS l
-                ON l.entrypoint = n.entrypoint AND l.unique_key = n.unique_key
-            INNER JOIN pgq_job_states AS s ON s.id = l.job_id
-            WHERE n.replace AND s.state IN ('ready', 'deferred', 'blocked')
-        ), 'replaced');
+    IF v_keyed THEN
+        v_final := array_fill(NULL::bigint, ARRAY[cardinality(v_ids)]);
+    ELSE
+        v_final := v_ids;
     END IF;
 
     LOOP
-        INSERT INTO pgq_jobs (
-            id, entrypoint, payload, priority, queue, run_at, unique_key, concurrency_key,
-            headers, max_attempts, timeout, unique_for, unique_while, after, on_failure
-        )
-        SELECT
-            n.id, n.entrypoint, n.payload, n.priority, n.queue,
-            coalesce(n.run_at, v_now + n.delay * interval '1 second'),
-            n.unique_key, n.concurrency_key, n.headers::jsonb, n.max_attempts, n.timeout,
-            n.unique_for, n.unique_while,
-            CASE WHEN n.after IS NOT NULL THEN ARRAY(
-                SELECT CASE WHEN a.id < 0 THEN v_ids[-a.id] ELSE a.id END
-                FROM unnest(n.after::bigint []) AS a (id)
-            ) END,
-            n.on_failure
-        FROM unnest(
-            v_ids, p_entrypoints, p_payloads, p_priorities, p_queues, p_run_ats, p_delays,
-            p_unique_keys, p_concurrency_keys, p_headers, p_max_attempts, p_timeouts,
-            p_unique_fors, p_unique_whiles, p_afters, p_on_failures
-        ) AS n (
-            id, entrypoint, payload, priority, queue, run_at, delay,
-            unique_key, concurrency_key, headers, max_attempts, timeout,
-            unique_for, unique_while, after, on_failure
-        )
-        WHERE v_missing IS NULL OR n.id = ANY(v_missing)
-        ORDER BY n.entrypoint COLLATE "C", n.unique_key COLLATE "C", n.id;
+        IF v_keyed THEN
+            SELECT array_agg(
+                n.ordinal ORDER BY n.entrypoint COLLATE "C", n.unique_key COLLATE "C", n.ordinal
+            )
+            INTO v_round
+            FROM unnest(v_final, p_entrypoints, p_unique_keys, p_afters) WITH ORDINALITY
+                AS n (final, entrypoint, unique_key, after, ordinal)
+            WHERE n.final IS NULL AND (n.after IS NULL OR NOT EXISTS (
+                SELECT FROM unnest(n.after::bigint []) AS a (id)
+                WHERE a.id < 0 AND v_final[-a.id] IS NULL
+            ));
+            IF v_round IS NULL THEN
+                RAISE invalid_parameter_value USING MESSAGE = 'jobs wait for each other in a circle';
+            END IF;
+        END IF;
+
+        v_step := CASE WHEN v_replace THEN 1 ELSE greatest(1, cardinality(v_ids)) END;
+        FOR i IN 1..coalesce(cardinality(v_round), 1) BY v_step LOOP
+            v_part := v_round[i:i + v_step - 1];
+            IF v_replace THEN
+                PERFORM pgq_cancel_waiting(ARRAY(
+                    SELECT l.job_id FROM pgq_locks AS l
+                    WHERE
+                        p_replaces[v_part[1]]
+                        AND l.entrypoint = p_entrypoints[v_part[1]]
+                        AND l.unique_key = p_unique_keys[v_part[1]]
+                ), 'replaced', TRUE);
+            END IF;
+            INSERT INTO pgq_jobs (
+                id, entrypoint, payload, priority, queue, run_at, unique_key, concurrency_key,
+                headers, max_attempts, timeout, unique_for, unique_while, after, on_failure
+            )
+            SELECT
+                n.id, n.entrypoint, n.payload, n.priority, n.queue,
+                coalesce(n.run_at, v_now + n.delay * interval '1 second'),
+                n.unique_key, n.concurrency_key, n.headers::jsonb, n.max_attempts, n.timeout,
+                n.unique_for, n.unique_while,
+                CASE WHEN n.after IS NOT NULL THEN ARRAY(
+                    SELECT CASE WHEN a.id < 0 THEN v_final[-a.id] ELSE a.id END
+                    FROM unnest(n.after::bigint []) AS a (id)
+                ) END,
+                n.on_failure
+            FROM unnest(
+                v_ids, p_entrypoints, p_payloads, p_priorities, p_queues, p_run_ats, p_delays,
+                p_unique_keys, p_concurrency_keys, p_headers, p_max_attempts, p_timeouts,
+                p_unique_fors, p_unique_whiles, p_afters, p_on_failures
+            ) WITH ORDINALITY AS n (
+                id, entrypoint, payload, priority, queue, run_at, delay,
+                unique_key, concurrency_key, headers, max_attempts, timeout,
+                unique_for, unique_while, after, on_failure, ordinal
+            )
+            WHERE v_part IS NULL OR n.ordinal = ANY(v_part)
+            ORDER BY n.entrypoint COLLATE "C", n.unique_key COLLATE "C", n.ordinal;
+        END LOOP;
         EXIT WHEN NOT v_keyed;
 
-        SELECT
-            array_agg(l.job_id ORDER BY n.ordinal),
-            array_agg(n.id) FILTER (WHERE n.unique_key IS NOT NULL AND l.job_id IS NULL)
-        INTO v_holders, v_missing
-        FROM unnest(v_ids, p_entrypoints, p_unique_keys)
-            WITH ORDINALITY AS n (id, entrypoint, unique_key, ordinal)
+        -- A holder that is to be replaced, and waits for its start, leaves its row for another round.
+        SELECT array_agg(
+            CASE
+                WHEN n.final IS NOT NULL OR r.ordinal IS NULL THEN n.final
+                WHEN EXISTS (SELECT FROM pgq_jobs AS j WHERE j.id = n.id) THEN n.id
+                WHEN n.replace IS NOT TRUE OR NOT pgq_waits(l.job_id) THEN l.job_id
+            END
+            ORDER BY n.ordinal
+        )
+        INTO v_final
+        FROM unnest(v_ids, v_final, p_entrypoints, p_unique_keys, p_replaces) WITH ORDINALITY
+            AS n (id, final, entrypoint, unique_key, replace, ordinal)
+        LEFT JOIN unnest(v_round) AS r (ordinal) ON r.ordinal = n.ordinal
         LEFT JOIN pgq_locks AS l
             ON l.entrypoint = n.entrypoint AND l.unique_key = n.unique_key;
-        EXIT WHEN v_missing IS NULL;
+        EXIT WHEN array_position(v_final, NULL) IS NULL;
     END LOOP;
 
     RETURN QUERY
-    SELECT n.ordinal, coalesce(n.holder, n.id), coalesce(n.holder = n.id, TRUE)
-    FROM unnest(v_ids, v_holders) WITH ORDINALITY AS n (id, holder, ordinal)
+    SELECT n.ordinal, n.final, n.final = n.id
+    FROM unnest(v_ids, v_final) WITH ORDINALITY AS n (id, final, ordinal)
     ORDER BY n.ordinal;
 END
+$$;
+
+-- Whether a job waits for its start.
+CREATE FUNCTION pgq_waits(p_job bigint)
+RETURNS boolean LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+SELECT
+    EXISTS (SELECT FROM pgq_ready AS r WHERE r.job_id = p_job)
+    OR EXISTS (SELECT FROM pgq_deferred AS d WHERE d.job_id = p_job)
+    OR EXISTS (SELECT FROM pgq_blocked AS b WHERE b.job_id = p_job)
 $$;

@@ -126,10 +126,14 @@ BEGIN
         'gone', v_gone,
         'stale', v_stale,
         'cancels', (SELECT jsonb_object_agg(c.job_id, c.reason) FROM pgq_cancels AS c),
-        'lanes', (SELECT max(l.id) FROM pgq_lanes AS l),
-        'alone', EXISTS (
-            SELECT FROM pgq_ready AS r
-            WHERE r.lane_id = ANY(ARRAY(SELECT l.lane_id FROM pgq_lanes AS l WHERE l.kind = 'alone'))
+        -- Both: ids commit out of order, and duplicates are tidied away.
+        'lanes', (SELECT max(l.id) || '/' || count(*) FROM pgq_lanes AS l),
+        'alone', (
+            SELECT jsonb_agg(DISTINCT l.lane_id)
+            FROM pgq_lanes AS l
+            WHERE
+                l.kind = 'alone'
+                AND EXISTS (SELECT FROM pgq_ready AS r WHERE r.lane_id = l.lane_id)
         ),
         'limited', EXISTS (SELECT FROM pgq_ready AS r WHERE r.lane_id = ANY(p_limited)),
         'blocked', EXISTS (SELECT FROM pgq_blocked),

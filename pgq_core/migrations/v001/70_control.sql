@@ -1,14 +1,15 @@
--- Cancel jobs. One that has not started is cancelled now; for one that runs the wish is noted and
--- its worker told. Returns what happened per job: 'cancelled', 'requested', 'finished' (too late)
--- or 'unknown'. Waits for a claim in flight, so no job slips between the two statements.
-CREATE FUNCTION pgq_cancel(p_jobs bigint [], p_reason text)
-RETURNS TABLE (job_id bigint, verdict text)
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-#variable_conflict use_column
+-- Cancel those of p_jobs that have not started; returns them. Waits for a claim in flight. With
+-- p_free also the keys they hold for a period are free again.
+CREATE FUNCTION pgq_cancel_waiting(p_jobs bigint [], p_reason text, p_free boolean)
+RETURNS bigint [] LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_cancelled bigint [];
-    v_requested bigint [];
 BEGIN
+    -- In one order, so that two callers cannot wait for each other.
+    PERFORM FROM pgq_ready AS r WHERE r.job_id = ANY(p_jobs) ORDER BY r.job_id FOR UPDATE;
+    PERFORM FROM pgq_deferred AS d WHERE d.job_id = ANY(p_jobs) ORDER BY d.job_id FOR UPDATE;
+    PERFORM FROM pgq_blocked AS b WHERE b.job_id = ANY(p_jobs) ORDER BY b.job_id FOR UPDATE;
+
     WITH wanted AS (
         SELECT DISTINCT u.id FROM unnest(p_jobs) AS u (id)
     ),
@@ -44,15 +45,36 @@ BEGIN
     )
 
     SELECT array_agg(w.job_id) INTO v_cancelled FROM written AS w;
+    IF v_cancelled IS NULL THEN
+        RETURN NULL;
+    END IF;
 
-    DELETE FROM pgq_locks AS l WHERE l.job_id = ANY(v_cancelled) AND l.expires_at IS NULL;
+    DELETE FROM pgq_locks AS l
+    WHERE l.job_id = ANY(v_cancelled) AND (l.expires_at IS NULL OR p_free);
     -- Their places are handed over by the next sweep: no lock is held here until the caller commits.
     DELETE FROM pgq_holders AS h WHERE h.job_id = ANY(v_cancelled);
     DELETE FROM pgq_edges AS e WHERE e.job_id = ANY(v_cancelled);
     IF (SELECT f.last_value FROM pgq_flow AS f) > 0 THEN
         PERFORM pgq_follow(v_cancelled);
     END IF;
+    IF (SELECT last_value FROM pgq_waiting) > pgq_now_ms() THEN
+        PERFORM pg_notify(pgq_channel(0), 'done');
+    END IF;
+    RETURN v_cancelled;
+END
+$$;
 
+-- Cancel jobs. One that has not started is cancelled now; for one that runs the wish is noted and
+-- its worker told. Returns what happened per job: 'cancelled', 'requested', 'finished' (too late)
+-- or 'unknown'. Waits for a claim in flight, so no job slips between the two statements.
+CREATE FUNCTION pgq_cancel(p_jobs bigint [], p_reason text)
+RETURNS TABLE (job_id bigint, verdict text)
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+#variable_conflict use_column
+DECLARE
+    v_cancelled bigint [] := pgq_cancel_waiting(p_jobs, p_reason, FALSE);
+    v_requested bigint [];
+BEGIN
     WITH noted AS (
         INSERT INTO pgq_cancels (job_id, reason)
         SELECT j.id, p_reason
@@ -62,6 +84,7 @@ BEGIN
             j.id = ANY(p_jobs)
             AND j.id <> ALL(coalesce(v_cancelled, '{}'))
             AND s.state IN ('running', 'ready', 'deferred', 'blocked')
+        ORDER BY j.id
         ON CONFLICT (job_id) DO UPDATE SET reason = excluded.reason
         RETURNING pgq_cancels.job_id
     )
@@ -70,9 +93,6 @@ BEGIN
 
     IF v_requested IS NOT NULL THEN
         PERFORM pg_notify(pgq_channel(0), 'cancel');
-    END IF;
-    IF v_cancelled IS NOT NULL AND (SELECT last_value FROM pgq_waiting) > pgq_now_ms() THEN
-        PERFORM pg_notify(pgq_channel(0), 'done');
     END IF;
 
     RETURN QUERY
@@ -88,15 +108,17 @@ BEGIN
 END
 $$;
 
--- Put finished jobs back: attempts count on, what was spent is forgotten. The body is locked, so
--- that two callers cannot both put the same job back and prune cannot delete it meanwhile; the state
--- is read afterwards with a new snapshot. Returns per job 'retried', 'running' (it waits or runs
--- already), 'held' (another job holds its unique key) or 'unknown'.
-CREATE FUNCTION pgq_retry(p_jobs bigint [])
+-- Put finished jobs back: attempts count on, what was spent is forgotten. Each is due p_apart seconds
+-- after the one before it in p_jobs, or at once when that is 0. The body is locked, so that two
+-- callers cannot both put the same job back and prune cannot delete it meanwhile; the state is read
+-- afterwards with a new snapshot. Returns per job 'retried', 'running' (it waits or runs already),
+-- 'held' (another job holds its unique key) or 'unknown'.
+CREATE FUNCTION pgq_retry(p_jobs bigint [], p_apart double precision)
 RETURNS TABLE (job_id bigint, verdict text)
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
+    v_now timestamptz;
     v_retried bigint [];
     v_held bigint [];
 BEGIN
@@ -104,40 +126,57 @@ BEGIN
     WHERE j.id = ANY(p_jobs)
     ORDER BY j.id
     FOR NO KEY UPDATE;
+    -- This transaction has its xid now: due times must lie behind the clock read here.
+    v_now := clock_timestamp();
 
     WITH wanted AS MATERIALIZED (
         SELECT
             j.id, j.queue, j.entrypoint, j.priority, j.unique_key,
             pgq_kind(j.concurrency_key) AS kind,
-            (SELECT max(a.attempt) FROM pgq_attempts AS a WHERE a.job_id = j.id) AS attempt
-        FROM pgq_jobs AS j
+            (SELECT max(a.attempt) FROM pgq_attempts AS a WHERE a.job_id = j.id) AS attempt,
+            row_number() OVER (ORDER BY n.turn) AS turn
+        FROM (
+            SELECT u.id, min(u.turn) AS turn
+            FROM unnest(p_jobs) WITH ORDINALITY AS u (id, turn)
+            GROUP BY u.id
+        ) AS n
+        INNER JOIN pgq_jobs AS j ON j.id = n.id
         INNER JOIN pgq_job_states AS s ON s.id = j.id
-        WHERE j.id = ANY(p_jobs) AND s.state IN ('failed', 'cancelled', 'succeeded')
-        ORDER BY j.entrypoint COLLATE "C", j.unique_key COLLATE "C", j.id
+        WHERE s.state IN ('failed', 'cancelled', 'succeeded')
     ),
 
+    -- One job per key; its own key may still stand for the rest of its period.
     taken AS (
-        INSERT INTO pgq_locks (entrypoint, unique_key, job_id)
-        SELECT w.entrypoint, w.unique_key, w.id FROM wanted AS w WHERE w.unique_key IS NOT NULL
-        ON CONFLICT (entrypoint, unique_key) DO NOTHING
-        RETURNING pgq_locks.job_id
-    ),
-
-    again AS (
-        SELECT w.*, pgq_lane_id(w.queue, w.entrypoint, w.priority, w.kind) AS lane_id
+        INSERT INTO pgq_locks AS l (entrypoint, unique_key, job_id)
+        SELECT DISTINCT ON (w.entrypoint COLLATE "C", w.unique_key COLLATE "C")
+            w.entrypoint, w.unique_key, w.id
         FROM wanted AS w
-        WHERE w.unique_key IS NULL OR EXISTS (SELECT FROM taken AS t WHERE t.job_id = w.id)
+        WHERE w.unique_key IS NOT NULL
+        ORDER BY w.entrypoint COLLATE "C", w.unique_key COLLATE "C", w.turn
+        ON CONFLICT (entrypoint, unique_key) DO UPDATE SET
+            job_id = excluded.job_id,
+            expires_at = CASE WHEN l.job_id = excluded.job_id THEN l.expires_at END
+        WHERE l.job_id = excluded.job_id OR l.expires_at <= clock_timestamp()
+        RETURNING l.job_id
     ),
 
-    x AS MATERIALIZED (SELECT pg_current_xact_id() AS xid),
+    again AS MATERIALIZED (
+        SELECT
+            w.*, pgq_lane_id(w.queue, w.entrypoint, w.priority, w.kind) AS lane_id,
+            v_now + (w.turn - 1) * p_apart * interval '1 second' AS due
+        FROM wanted AS w
+        WHERE w.unique_key IS NULL OR w.id IN (SELECT t.job_id FROM taken AS t)
+    ),
 
     put AS (
         INSERT INTO pgq_ready (lane_id, position, job_id, attempt)
         SELECT g.lane_id, nextval('pgq_positions'), g.id, g.attempt
-        FROM x
-        CROSS JOIN again AS g
-        WHERE x.xid IS NOT NULL
-        RETURNING pgq_ready.job_id
+        FROM (SELECT * FROM again AS w WHERE w.due <= v_now ORDER BY w.turn) AS g
+    ),
+
+    later AS (
+        INSERT INTO pgq_deferred (run_at, lane_id, job_id, attempt)
+        SELECT g.due, g.lane_id, g.id, g.attempt FROM again AS g WHERE g.due > v_now
     ),
 
     lanes AS (
@@ -148,7 +187,7 @@ BEGIN
     )
 
     SELECT
-        (SELECT array_agg(p.job_id) FROM put AS p),
+        (SELECT array_agg(g.id) FROM again AS g),
         (SELECT array_agg(w.id) FROM wanted AS w WHERE w.id NOT IN (SELECT g.id FROM again AS g))
     INTO v_retried, v_held;
 
@@ -278,39 +317,21 @@ BEGIN
 END
 $$;
 
--- Put failed jobs back, oldest first, each due p_seconds after the one before. Bodies are locked and
--- states read again, as in pgq_retry.
+-- Put failed jobs back, oldest first, each due p_seconds after the one before. Returns how many.
 CREATE FUNCTION pgq_redrive(
     p_seconds double precision, p_entrypoint text, p_queue text, p_limit integer
 )
-RETURNS integer LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-DECLARE
-    v_ids bigint [];
-    v_moved integer;
-BEGIN
-    SELECT array_agg(k.id) INTO v_ids
-    FROM (
-        SELECT j.id
-        FROM pgq_jobs AS j
-        WHERE
-            j.id IN (SELECT a.job_id FROM pgq_attempts AS a WHERE a.outcome = 'failed')
-            AND (p_entrypoint IS NULL OR j.entrypoint = p_entrypoint)
-            AND (p_queue IS NULL OR j.queue = p_queue)
-            AND j.unique_key IS NULL
-        ORDER BY j.id
-        LIMIT p_limit
-        FOR NO KEY UPDATE SKIP LOCKED
-    ) AS k;
-
-    INSERT INTO pgq_deferred (run_at, lane_id, job_id, attempt)
-    SELECT
-        clock_timestamp() + row_number() OVER (ORDER BY s.id) * p_seconds * interval '1 second',
-        pgq_lane_id(s.queue, s.entrypoint, s.priority, pgq_kind(s.concurrency_key)),
-        s.id,
-        s.attempt
+RETURNS bigint LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
+SELECT count(*) FILTER (WHERE r.verdict = 'retried')
+FROM pgq_retry(ARRAY(
+    SELECT s.id
     FROM pgq_job_states AS s
-    WHERE s.id = ANY(v_ids) AND s.state = 'failed';
-    GET DIAGNOSTICS v_moved = ROW_COUNT;
-    RETURN v_moved;
-END
+    WHERE
+        s.id IN (SELECT a.job_id FROM pgq_attempts AS a WHERE a.outcome = 'failed')
+        AND s.state = 'failed'
+        AND (p_entrypoint IS NULL OR s.entrypoint = p_entrypoint)
+        AND (p_queue IS NULL OR s.queue = p_queue)
+    ORDER BY s.id
+    LIMIT p_limit
+), p_seconds) AS r
 $$;

@@ -80,8 +80,9 @@ BEGIN
 END
 $$;
 
--- Free the places of jobs whose attempt ended: always under a limit; under a key only at the job's
--- end, since a retry keeps its key. Locks first, in order; then a new snapshot.
+-- Free the places of jobs whose attempt ended: under a key only at the job's end, since a retry keeps
+-- its key; under a limit always, but for a suspect that goes back to run alone, where no limit is
+-- looked at. Locks first, in order; then a new snapshot.
 CREATE FUNCTION pgq_release(p_jobs bigint [])
 RETURNS void LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -91,6 +92,7 @@ AS $$
 DECLARE
     v_entrypoints text [];
     v_scopes text [];
+    v_limited text [];
 BEGIN
     PERFORM pg_advisory_xact_lock(k.key)
     FROM (
@@ -104,57 +106,102 @@ BEGIN
         DELETE FROM pgq_holders AS h
         WHERE
             h.job_id = ANY(p_jobs)
-            AND (
-                h.scope = 'limit'
-                OR (
+            AND CASE
+                WHEN (
                     SELECT a.outcome FROM pgq_attempts AS a
                     WHERE a.job_id = h.job_id
                     ORDER BY a.attempt DESC
                     LIMIT 1
-                ) IN ('succeeded', 'failed', 'cancelled')
-            )
+                ) IN ('succeeded', 'failed', 'cancelled') THEN TRUE
+                WHEN h.scope <> 'limit' THEN FALSE
+                ELSE NOT EXISTS (
+                    SELECT FROM (
+                        SELECT r.lane_id FROM pgq_ready AS r WHERE r.job_id = h.job_id
+                        UNION ALL
+                        SELECT d.lane_id FROM pgq_deferred AS d WHERE d.job_id = h.job_id
+                    ) AS w
+                    INNER JOIN pgq_lanes AS l ON l.lane_id = w.lane_id AND l.kind = 'alone'
+                )
+            END
         RETURNING h.entrypoint, h.scope
     )
 
-    SELECT array_agg(f.entrypoint), array_agg(f.scope) INTO v_entrypoints, v_scopes FROM freed AS f;
+    SELECT
+        array_agg(f.entrypoint) FILTER (WHERE f.scope <> 'limit'),
+        array_agg(f.scope) FILTER (WHERE f.scope <> 'limit'),
+        array_agg(f.entrypoint) FILTER (WHERE f.scope = 'limit')
+    INTO v_entrypoints, v_scopes, v_limited
+    FROM freed AS f;
     IF v_entrypoints IS NOT NULL THEN
         PERFORM pgq_hand_over(v_entrypoints, v_scopes);
     END IF;
-END
-$$;
-
--- How many starts a rate allows now, at most p_wanted, and books them: even spacing of
--- period / rate seconds, of which `burst` may come at once (the generic cell rate algorithm,
--- ITU-T I.371). p_wait: seconds until the next start is allowed.
-CREATE FUNCTION pgq_grant(
-    p_limit pgq_limits, p_scope text, p_wanted integer, OUT granted integer, OUT wait double precision
-)
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-DECLARE
-    v_now timestamptz := clock_timestamp();
-    v_step interval := p_limit.period / p_limit.rate * interval '1 second';
-    v_next timestamptz;
-BEGIN
-    SELECT greatest(r.next_at, v_now) INTO v_next FROM pgq_rates AS r
-    WHERE r.entrypoint = p_limit.entrypoint AND r.scope = p_scope;
-    v_next := coalesce(v_next, v_now);
-    granted := greatest(0, least(p_wanted, 1 + floor(
-        extract(EPOCH FROM v_now + (p_limit.burst - 1) * v_step - v_next)
-        / extract(EPOCH FROM v_step)
-    )))::integer;
-    v_next := v_next + granted * v_step;
-    wait := greatest(0, extract(EPOCH FROM v_next - (p_limit.burst - 1) * v_step - v_now));
-    IF granted > 0 THEN
-        INSERT INTO pgq_rates (entrypoint, scope, next_at)
-        VALUES (p_limit.entrypoint, p_scope, v_next)
-        ON CONFLICT (entrypoint, scope) DO UPDATE SET next_at = excluded.next_at;
+    -- Whoever freed a place may have no slot for the next job: an idle worker has.
+    IF v_limited IS NOT NULL
+        AND (SELECT i.last_value >> 20 FROM pgq_idle AS i) > pgq_now_ms()
+        AND EXISTS (
+            SELECT FROM pgq_lanes AS l
+            INNER JOIN pgq_ready AS r ON r.lane_id = l.lane_id
+            WHERE l.kind = 'plain' AND l.entrypoint = ANY(v_limited)
+        ) THEN
+        PERFORM pgq_wake('');
     END IF;
 END
 $$;
 
--- Park or take the jobs of one keyed lane: fills p_take with rows to claim, moves the losers.
+-- The time between two starts under a rate, so that no stretch of `period` seconds, wherever it
+-- begins, holds more than `rate` starts, the burst included. Rounded up to a microsecond.
+CREATE FUNCTION pgq_step(p_limit pgq_limits)
+RETURNS interval LANGUAGE sql IMMUTABLE SET search_path FROM CURRENT AS $$
+SELECT ceil(p_limit.period * 1000000 / (p_limit.rate - p_limit.burst + 1)) * interval '1 microsecond'
+$$;
+
+-- How many starts a rate allows now: one every pgq_step, up to `burst` at once after a pause (the
+-- generic cell rate algorithm, ITU-T I.371). wait: seconds until one more is allowed.
+CREATE FUNCTION pgq_allowance(
+    p_limit pgq_limits, p_scope text, OUT allowed integer, OUT wait double precision
+)
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    v_step interval := pgq_step(p_limit);
+    v_now timestamptz := clock_timestamp();
+    v_first timestamptz;  -- when the next start is allowed, the burst taken into account
+BEGIN
+    SELECT greatest(r.next_at, v_now) - (p_limit.burst - 1) * v_step INTO v_first
+    FROM pgq_rates AS r
+    WHERE r.entrypoint = p_limit.entrypoint AND r.scope = p_scope;
+    v_first := coalesce(v_first, v_now - (p_limit.burst - 1) * v_step);
+    allowed := 0;
+    IF v_first <= v_now THEN
+        allowed := 1 + floor(extract(EPOCH FROM v_now - v_first) / extract(EPOCH FROM v_step));
+    END IF;
+    wait := extract(EPOCH FROM v_first + allowed * v_step - v_now);
+END
+$$;
+
+-- Book starts that the rate allows. The caller holds the entrypoint's lock.
+CREATE FUNCTION pgq_book(p_limit pgq_limits, p_scope text, p_starts integer)
+RETURNS void LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
+INSERT INTO pgq_rates AS r (entrypoint, scope, next_at)
+VALUES (p_limit.entrypoint, p_scope, clock_timestamp() + p_starts * pgq_step(p_limit))
+ON CONFLICT (entrypoint, scope) DO UPDATE SET
+    next_at = greatest(r.next_at, clock_timestamp()) + p_starts * pgq_step(p_limit)
+$$;
+
+-- Judge the first p_window jobs of one keyed lane, in their order. A key has as many places as the
+-- limit says, 1 without one. `take`: rows to claim, at most p_count. Behind a key without a free
+-- place the rest is parked, and the places of a key that somebody parked waits for are handed over
+-- first. Under a rate per key, jobs that are too early take their place and are deferred until it is
+-- their turn. `dug`: how many rows that moved; `more`: it is worth coming back; `due`: seconds until
+-- the first deferred one is due.
 CREATE FUNCTION pgq_sort_keyed(
-    p_lane bigint, p_limit pgq_limits, p_count integer, OUT take tid [], OUT losers integer
+    p_lane bigint,
+    p_limit pgq_limits,
+    p_count integer,
+    p_window integer,
+    OUT take tid [],
+    OUT dug integer,
+    OUT more boolean,
+    OUT due double precision
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -162,14 +209,21 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
+    v_per_key boolean := p_limit.per_key AND p_limit.rate IS NOT NULL;
     v_park tid [];
+    v_early tid [];
+    v_waits double precision [];
+    v_scopes text [];
+    v_waited_for text [];
+    v_full boolean;
+    v_handed integer := 0;
 BEGIN
     WITH candidate AS MATERIALIZED (
         SELECT r.ctid AS place, r.job_id, r.position
         FROM pgq_ready AS r
         WHERE r.lane_id = p_lane
         ORDER BY r.position
-        LIMIT 500
+        LIMIT p_window
         FOR UPDATE SKIP LOCKED
     ),
 
@@ -184,30 +238,89 @@ BEGIN
         ) AS j
     ),
 
-    places AS (
-        SELECT s.scope, coalesce(p_limit.concurrency, 1) - (
-            SELECT count(*) FROM pgq_holders AS h
-            WHERE h.entrypoint = p_limit.entrypoint AND h.scope = s.scope
-        ) AS free
-        FROM scoped AS s
-        GROUP BY s.scope
+    keys AS MATERIALIZED (
+        SELECT
+            k.scope,
+            coalesce(p_limit.concurrency, 1) - (
+                SELECT count(*) FROM pgq_holders AS h
+                WHERE h.entrypoint = p_limit.entrypoint AND h.scope = k.scope
+            ) AS free,
+            EXISTS (
+                SELECT FROM pgq_blocked AS b
+                WHERE b.entrypoint = p_limit.entrypoint AND b.scope = k.scope AND b.scope <> 'after'
+            ) AS waited_for,
+            a.allowed,
+            a.wait
+        FROM (SELECT DISTINCT s.scope FROM scoped AS s) AS k
+        LEFT JOIN LATERAL pgq_allowance(p_limit, k.scope) AS a ON v_per_key
     ),
 
-    ranked AS (
+    fitting AS MATERIALIZED (
         SELECT
-            s.place,
-            s.position,
-            s.held OR row_number() OVER (PARTITION BY s.scope, s.held ORDER BY s.position) <= p.free
-                AS wins
-        FROM scoped AS s
-        INNER JOIN places AS p USING (scope)
+            f.*,
+            -- Who has a place, in order: the rate lets the first of them start.
+            row_number() OVER (PARTITION BY f.scope ORDER BY f.held DESC, f.position) AS turn
+        FROM (
+            SELECT
+                s.*, k.allowed, k.wait,
+                s.held OR (
+                    NOT k.waited_for
+                    AND row_number() OVER (PARTITION BY s.scope, s.held ORDER BY s.position) <= k.free
+                ) AS fits
+            FROM scoped AS s
+            INNER JOIN keys AS k USING (scope)
+        ) AS f
+        WHERE f.fits
+    ),
+
+    taken AS MATERIALIZED (
+        SELECT f.place, f.scope, f.position, f.held
+        FROM fitting AS f
+        WHERE f.turn <= f.allowed OR NOT v_per_key
+        ORDER BY f.position
+        LIMIT p_count
+    ),
+
+    early AS MATERIALIZED (
+        SELECT
+            f.place, f.scope, f.held, f.position,
+            f.wait + (f.turn - f.allowed - 1) * extract(EPOCH FROM pgq_step(p_limit)) AS wait
+        FROM fitting AS f
+        WHERE v_per_key AND f.turn > f.allowed
+    ),
+
+    saturated AS (
+        SELECT k.scope
+        FROM keys AS k
+        WHERE k.waited_for OR k.free <= (
+            SELECT count(*) FROM (
+                SELECT t.scope, t.held FROM taken AS t UNION ALL SELECT e.scope, e.held FROM early AS e
+            ) AS new
+            WHERE new.scope = k.scope AND NOT new.held
+        )
     )
 
     SELECT
-        (array_agg(r.place ORDER BY r.position) FILTER (WHERE r.wins)) [1:p_count],
-        array_agg(r.place) FILTER (WHERE NOT r.wins)
-    INTO take, v_park
-    FROM ranked AS r;
+        (SELECT array_agg(t.place ORDER BY t.position) FROM taken AS t),
+        (SELECT array_agg(t.scope) FROM taken AS t),
+        (
+            SELECT array_agg(s.place) FROM scoped AS s
+            WHERE
+                s.scope IN (SELECT x.scope FROM saturated AS x)
+                AND NOT s.held
+                AND s.job_id NOT IN (SELECT f.job_id FROM fitting AS f)
+        ),
+        (SELECT array_agg(e.place ORDER BY e.position) FROM early AS e),
+        (SELECT array_agg(e.wait ORDER BY e.position) FROM early AS e),
+        (SELECT array_agg(k.scope) FROM keys AS k WHERE k.waited_for AND k.free > 0),
+        (SELECT count(*) = p_window FROM candidate)
+    INTO take, v_scopes, v_park, v_early, v_waits, v_waited_for, v_full;
+
+    IF v_per_key THEN
+        PERFORM pgq_book(p_limit, s.scope, count(*)::integer)
+        FROM unnest(v_scopes) AS s (scope)
+        GROUP BY s.scope;
+    END IF;
 
     WITH gone AS (
         DELETE FROM pgq_ready AS r WHERE r.ctid = ANY(v_park)
@@ -222,14 +335,45 @@ BEGIN
         'key:' || j.concurrency_key
     FROM gone AS g
     INNER JOIN pgq_jobs AS j ON j.id = g.job_id;
-    GET DIAGNOSTICS losers = ROW_COUNT;
+
+    IF v_early IS NOT NULL THEN
+        WITH gone AS (
+            DELETE FROM pgq_ready AS r USING unnest(v_early, v_waits) AS e (place, wait)
+            WHERE r.ctid = e.place
+            RETURNING r.*, e.wait
+        ),
+
+        held AS (
+            INSERT INTO pgq_holders (job_id, entrypoint, scope)
+            SELECT g.job_id, p_limit.entrypoint, 'key:' || j.concurrency_key
+            FROM gone AS g
+            INNER JOIN pgq_jobs AS j ON j.id = g.job_id
+            ON CONFLICT DO NOTHING
+        )
+
+        INSERT INTO pgq_deferred (run_at, lane_id, job_id, attempt, spent, crashes)
+        SELECT
+            clock_timestamp() + g.wait * interval '1 second', g.lane_id, g.job_id, g.attempt,
+            g.spent, g.crashes
+        FROM gone AS g;
+    END IF;
+
+    IF v_waited_for IS NOT NULL THEN
+        v_handed := pgq_hand_over(
+            array_fill(p_limit.entrypoint, ARRAY[cardinality(v_waited_for)]), v_waited_for
+        );
+    END IF;
+    dug := coalesce(cardinality(v_park), 0) + coalesce(cardinality(v_early), 0) + v_handed;
+    more := v_handed > 0 OR (v_full AND dug > 0);
+    due := (SELECT min(w.wait) FROM unnest(v_waits) AS w (wait));
 END
 $$;
 
 -- Claim jobs of limited and keyed lanes, in the order given; rows and status as pgq_claim returns
 -- them. Every claim is flushed before its handlers start: a limit must hold across a crash.
--- Status: busy (another claimer is at an entrypoint right now), wait (seconds until a rate allows
--- the next start).
+-- Status: busy (another claimer is at an entrypoint right now), more (there are jobs left that may
+-- start, given room), wait (seconds until a rate allows the next start, or a job deferred by one is
+-- due).
 CREATE FUNCTION pgq_claim_limited(
     p_worker bigint,
     p_token bigint,
@@ -272,64 +416,79 @@ DECLARE
     v_lane record;
     v_limit pgq_limits;
     v_left integer := p_count;
+    v_room integer;
+    v_window integer;
     v_take tid [] := '{}';
-    v_more tid [];
-    v_losers integer;
-    v_free integer;
+    v_taken tid [];
+    v_sorted record;
+    v_dug integer := 0;  -- rows moved out of the way by this claim
+    v_allowed integer;  -- by the entrypoint's rate; NULL: it has none
+    v_next double precision;
     v_busy boolean := FALSE;
+    v_more boolean := FALSE;
     v_wait double precision;
-    v_grant record;
 BEGIN
     FOR v_lane IN
         SELECT n.* FROM unnest(p_lanes, p_kinds, p_entrypoints) AS n (id, kind, entrypoint)
     LOOP
-        EXIT WHEN v_left <= 0;
+        IF v_left <= 0 THEN
+            v_more := TRUE;
+            EXIT;
+        END IF;
         IF NOT pg_try_advisory_xact_lock(pgq_limit_key(v_lane.entrypoint)) THEN
             v_busy := TRUE;
             CONTINUE;
         END IF;
         SELECT * INTO v_limit FROM pgq_limits AS l WHERE l.entrypoint = v_lane.entrypoint;
         v_limit.entrypoint := v_lane.entrypoint;
+        v_room := v_left;
+        v_allowed := NULL;
+        IF v_limit.rate IS NOT NULL AND (v_lane.kind = 'plain' OR NOT v_limit.per_key) THEN
+            SELECT a.allowed, a.wait INTO v_allowed, v_next FROM pgq_allowance(v_limit, 'limit') AS a;
+            v_room := least(v_room, v_allowed);
+        END IF;
 
+        v_taken := NULL;
         IF v_lane.kind = 'plain' THEN
-            SELECT count(*) INTO v_free FROM (
-                SELECT FROM pgq_ready AS r WHERE r.lane_id = v_lane.id LIMIT v_left
-            ) AS waiting;
             IF v_limit.concurrency IS NOT NULL THEN
-                v_free := least(v_free, v_limit.concurrency - (
+                v_room := least(v_room, v_limit.concurrency - (
                     SELECT count(*) FROM pgq_holders AS h
                     WHERE h.entrypoint = v_lane.entrypoint AND h.scope = 'limit'
                 ));
             END IF;
-            IF v_limit.rate IS NOT NULL AND v_free > 0 THEN
-                v_grant := pgq_grant(v_limit, 'limit', v_free);
-                v_free := v_grant.granted;
-                v_wait := least(v_wait, v_grant.wait);
-            END IF;
-            SELECT array_agg(t.place) INTO v_more FROM (
+            SELECT array_agg(t.place) INTO v_taken FROM (
                 SELECT r.ctid AS place FROM pgq_ready AS r
                 WHERE r.lane_id = v_lane.id
                 ORDER BY r.position
-                LIMIT greatest(0, v_free)
+                LIMIT greatest(0, v_room)
                 FOR UPDATE SKIP LOCKED
             ) AS t;
-            v_take := v_take || coalesce(v_more, '{}');
-            v_left := v_left - coalesce(cardinality(v_more), 0);
-        ELSE
+        ELSIF v_room > 0 THEN
             -- A busy key at the head: park it and look behind it, within reason.
-            FOR i IN 1..8 LOOP
-                SELECT s.take, s.losers INTO v_more, v_losers
-                FROM pgq_sort_keyed(v_lane.id, v_limit, v_left) AS s;
-                EXIT WHEN v_more IS NOT NULL OR v_losers = 0;
+            v_window := 2 * v_room + 16;
+            LOOP
+                SELECT * INTO v_sorted
+                FROM pgq_sort_keyed(v_lane.id, v_limit, v_room, least(v_window, 1000));
+                v_taken := v_sorted.take;
+                v_wait := least(v_wait, v_sorted.due);
+                v_dug := v_dug + v_sorted.dug;
+                v_more := v_more OR v_sorted.more;
+                EXIT WHEN v_taken IS NOT NULL OR v_sorted.dug = 0 OR v_dug >= 2000;
+                v_window := v_window * 4;
             END LOOP;
-            IF v_limit.rate IS NOT NULL AND v_more IS NOT NULL THEN
-                v_grant := pgq_grant(v_limit, 'limit', cardinality(v_more));
-                v_more := v_more[1:v_grant.granted];
-                v_wait := least(v_wait, v_grant.wait);
-            END IF;
-            v_take := v_take || coalesce(v_more, '{}');
-            v_left := v_left - coalesce(cardinality(v_more), 0);
         END IF;
+
+        v_taken := coalesce(v_taken, '{}');
+        IF v_allowed IS NOT NULL AND v_taken <> '{}' THEN
+            PERFORM pgq_book(v_limit, 'limit', cardinality(v_taken));
+        END IF;
+        IF v_allowed <= cardinality(v_taken) AND EXISTS (
+            SELECT FROM pgq_ready AS r WHERE r.lane_id = v_lane.id AND r.ctid <> ALL(v_taken)
+        ) THEN
+            v_wait := least(v_wait, v_next);
+        END IF;
+        v_take := v_take || v_taken;
+        v_left := v_left - cardinality(v_taken);
     END LOOP;
 
     RETURN QUERY
@@ -390,7 +549,7 @@ BEGIN
     CROSS JOIN batch AS c
     ORDER BY b.priority, b.position;
 
-    status := jsonb_build_object('busy', v_busy, 'wait', v_wait);
+    status := jsonb_build_object('busy', v_busy, 'more', v_more, 'wait', v_wait);
     RETURN NEXT;
 END
 $$;
