@@ -1,0 +1,1 @@
+"""A shop: orders over HTTP, charged and shipped by jobs."""
