@@ -1,0 +1,1 @@
+"""A small shop: orders, payments, a warehouse, a nightly report."""

@@ -1,0 +1,213 @@
+"""Jobs: a list that stays fast, and everything there is to know of one."""
+
+# ruff: noqa: ARG002  (the signatures are Django's)
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST
+
+from pgq_django.admin.actions import ACTIONS, perform
+from pgq_django.admin.base import QueueAdmin, may
+from pgq_django.admin.detail import attempts_of, moment, pretty, progress_of
+from pgq_django.admin.filters import AgeFilter, EntrypointFilter, QueueFilter, StateFilter
+from pgq_django.admin.overview import overview, steer
+from pgq_django.admin.paging import KeysetChangeList
+from pgq_django.models import Job, Lock
+from pgq_django.verbs import at_once
+
+RECENT = 1_000_000  # ids among which finished jobs are searched by key
+
+
+class JobAdmin(QueueAdmin):
+    """The list, one job's page, and the actions on both."""
+
+    list_display = ("id", "badge", "entrypoint", "queue", "priority", "attempt", "created_at",
+                    "due", "ended")  # fmt: skip
+    list_display_links = ("id", "entrypoint")
+    list_filter = (StateFilter, QueueFilter, EntrypointFilter, AgeFilter)
+    list_per_page = 50
+    sortable_by = ()
+    search_fields = ("id",)  # shows the field; get_search_results does the work
+    search_help_text = "Id, result id, or key (keys: live jobs and the newest million)."
+    change_list_template = "admin/pgq_django/job_list.html"
+    change_form_template = "admin/pgq_django/job.html"
+    actions = tuple(f"{name}_jobs" for name in ACTIONS)
+    fieldsets = (
+        (None, {"fields": (
+            "badge", "entrypoint", ("queue", "priority"), ("attempt", "max_attempts", "timeout"),
+            ("enqueued", "due"), ("started", "finished"), ("running_on",),
+            ("unique_key", "concurrency_key"),
+        )}),
+        ("What it was given", {"fields": ("payload_shown", "headers_shown")}),
+        ("What became of it", {"fields": ("progress", "result_shown", "attempts")}),
+    )  # fmt: skip
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type:
+        return KeysetChangeList
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        rows = [row for _, group in self.fieldsets for row in group["fields"]]
+        return tuple(name for row in rows for name in ((row,) if isinstance(row, str) else row))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        term = search_term.strip()
+        digits = term.removeprefix("pgq-")
+        if not term:
+            return queryset, False
+        if digits.isdigit():
+            return queryset.filter(id=min(int(digits), 2**63 - 1)), False
+        newest = at_once(self.verbs.call("newest_job"))[0]["id"]
+        live = Lock.objects.using(queryset.db).filter(unique_key=term).values("job_id")
+        keyed = Q(id__gt=newest - RECENT) & (Q(unique_key=term) | Q(concurrency_key=term))
+        return queryset.filter(Q(id__in=live) | keyed), False
+
+    # -- columns ----------------------------------------------------------------------------
+
+    @admin.display(description="state")
+    def badge(self, job: Job) -> str:
+        """The state, as a word with a colour."""
+        return format_html('<span class="pgq-state pgq-{}">{}</span>', job.state, job.state)
+
+    @admin.display(description="due")
+    def due(self, job: Job) -> Any:
+        """When it may start."""
+        return "at once" if job.run_at is None else moment(job.run_at)
+
+    @admin.display(description="finished")
+    def ended(self, job: Job) -> Any:
+        """When it had its last outcome."""
+        return job.last_finished_at if job.state in ("succeeded", "failed", "cancelled") else None
+
+    @admin.display(description="enqueued")
+    def enqueued(self, job: Job) -> str:
+        """When it was enqueued."""
+        return moment(job.created_at)
+
+    @admin.display(description="started")
+    def started(self, job: Job) -> str:
+        """When its last attempt began."""
+        return moment(job.last_started_at)
+
+    @admin.display(description="finished")
+    def finished(self, job: Job) -> str:
+        """When it had its last outcome, for its page."""
+        return moment(self.ended(job))
+
+    @admin.display(description="payload")
+    def payload_shown(self, job: Job) -> str:
+        """The payload, indented where it is JSON."""
+        return pretty(job.payload)
+
+    @admin.display(description="headers")
+    def headers_shown(self, job: Job) -> str:
+        """The headers."""
+        return pretty(job.headers)
+
+    @admin.display(description="result")
+    def result_shown(self, job: Job) -> str:
+        """The result of the last attempt."""
+        return pretty(job.last_result)
+
+    @admin.display(description="progress")
+    def progress(self, job: Job) -> str:
+        """What the job said of itself last."""
+        return progress_of(job)
+
+    @admin.display(description="attempts")
+    def attempts(self, job: Job) -> str:
+        """Every attempt with its traceback."""
+        return attempts_of(job)
+
+    # -- actions ----------------------------------------------------------------------------
+
+    @admin.action(description="Retry: run again", permissions=["retry"])
+    def retry_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        """Put finished jobs back."""
+        perform(self, request, "retry", queryset)
+
+    @admin.action(description="Cancel", permissions=["cancel"])
+    def cancel_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        """End waiting jobs; ask running ones to stop."""
+        perform(self, request, "cancel", queryset)
+
+    @admin.action(description="Run now: make due", permissions=["run"])
+    def run_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        """Don't wait for the time they were put off to."""
+        perform(self, request, "run", queryset)
+
+    @admin.action(description="Discard: delete for good", permissions=["discard"])
+    def discard_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        """Delete jobs with their history; running ones are asked to stop instead."""
+        perform(self, request, "discard", queryset)
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """For the action of that name."""
+        return may_do(request, "retry")
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """For the action of that name."""
+        return may_do(request, "cancel")
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        """For the action of that name."""
+        return may_do(request, "run")
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        """For the action of that name."""
+        return may_do(request, "discard")
+
+    # -- addresses --------------------------------------------------------------------------
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("overview/", wrap(self.overview_view), name="pgq_overview"),
+            path("steer/", wrap(require_POST(self.steer_view)), name="pgq_steer"),
+            path("<int:job>/do/<str:verb>/", wrap(require_POST(self.do_view)), name="pgq_do"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        verbs = [action for action in ACTIONS.values() if may_do(request, action.name)]
+        context = {**(extra_context or {}), "pgq_actions": verbs}
+        return super().change_view(request, object_id, form_url, context)
+
+    def do_view(self, request: HttpRequest, job: int, verb: str) -> HttpResponse:
+        """One action on one job."""
+        if verb not in ACTIONS or not may_do(request, verb):
+            raise PermissionDenied
+        perform(self, request, verb, [get_object_or_404(self.get_queryset(request), pk=job)])
+        if verb == "discard":
+            return HttpResponseRedirect(reverse("admin:pgq_django_job_changelist"))
+        return HttpResponseRedirect(reverse("admin:pgq_django_job_change", args=[job]))
+
+    def overview_view(self, request: HttpRequest) -> HttpResponse:
+        """Counts, charts, failures, what nobody serves."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return overview(self, request)
+
+    def steer_view(self, request: HttpRequest) -> HttpResponse:
+        """Pause or resume a queue."""
+        if not may(request, "pgq_django.change_queue"):
+            raise PermissionDenied
+        steer(self, request)
+        return HttpResponseRedirect(reverse("admin:pgq_overview"))
+
+
+def may_do(request: HttpRequest, name: str) -> bool:
+    """Whether this user may start an action."""
+    return may(request, ACTIONS[name].permission)

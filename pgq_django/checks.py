@@ -1,0 +1,127 @@
+"""System checks for the traps. E: it will not work; W: it works, and surprises."""
+
+# ruff: noqa: ARG001  (the signatures are Django's)
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connections
+
+from pgq_core.errors import PgqError, SchemaMissing
+from pgq_django.databases import our_backends
+from pgq_django.task_options import NAMES
+from pgq_django.verbs import Verbs, at_once
+
+KNOWN = ("database", *NAMES)
+SAME = ("HOST", "PORT", "NAME")
+
+
+def check_backend(backend: Any) -> Iterator[CheckMessage]:
+    """One entry of TASKS that is ours."""
+    where = f"TASKS[{backend.alias!r}]"
+    if not apps.is_installed("pgq_django"):
+        yield Error(
+            f"{where} is a PgqBackend, but pgq_django is not in INSTALLED_APPS.",
+            hint="Add 'pgq_django' to INSTALLED_APPS and run manage.py migrate.",
+            id="pgq_django.E001",
+        )
+    yield from check_database(where, backend.database)
+    for name in backend.options:
+        if name not in KNOWN:
+            close = difflib.get_close_matches(str(name), KNOWN, 1)
+            yield Error(
+                f"{where}['OPTIONS'][{name!r}] is no option of PgqBackend.",
+                hint=f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(KNOWN)}.",
+                id="pgq_django.E004",
+            )
+
+
+def check_database(where: str, alias: str) -> Iterator[CheckMessage]:
+    """The database a backend names."""
+    if alias not in settings.DATABASES:
+        yield Error(
+            f"{where}: there is no database {alias!r} in DATABASES.",
+            hint="Set OPTIONS['database'] to one of: " + ", ".join(settings.DATABASES) + ".",
+            id="pgq_django.E002",
+        )
+        return
+    if connections[alias].vendor != "postgresql":
+        yield Error(
+            f"{where}: the database {alias!r} is {connections[alias].vendor}, not PostgreSQL.",
+            hint="The queue lives in PostgreSQL; give it an alias of its own if need be.",
+            id="pgq_django.E003",
+        )
+        return
+    yield from check_twin(where, alias)
+    yield from check_settings(where, alias)
+
+
+def check_twin(where: str, alias: str) -> Iterator[CheckMessage]:
+    """Another alias of the same database: another connection, hence another transaction."""
+    mine = settings.DATABASES[alias]
+    for other, entry in settings.DATABASES.items():
+        if other != alias and all(entry.get(key) == mine.get(key) for key in SAME):
+            yield checks.Warning(
+                f"{where}: the databases {alias!r} and {other!r} are the same database on two "
+                "connections.",
+                hint=f"A job enqueued on {alias!r} is not part of a transaction on {other!r}; use "
+                "one alias for both, or pass using=.",
+                id="pgq_django.W002",
+            )
+
+
+def check_settings(where: str, alias: str) -> Iterator[CheckMessage]:
+    """Settings of the connection that change what the queue promises."""
+    entry = settings.DATABASES[alias]
+    level = (entry.get("OPTIONS") or {}).get("isolation_level")
+    if level is not None and getattr(level, "name", level) not in (1, 2, "READ_COMMITTED"):
+        yield checks.Warning(
+            f"{where}: the database {alias!r} has an isolation level above READ COMMITTED.",
+            hint="A duplicate unique key may raise a serialization error there: retry the view.",
+            id="pgq_django.W003",
+        )
+    if entry.get("DISABLE_SERVER_SIDE_CURSORS"):
+        yield checks.Warning(
+            f"{where}: the database {alias!r} seems to be behind a pooler, where LISTEN hears "
+            "nothing: workers will poll.",
+            hint="Run the worker with --database on an alias that reaches PostgreSQL directly.",
+            id="pgq_django.W004",
+        )
+
+
+@register(Tags.compatibility)
+def check_tasks(app_configs: Any = None, **kwargs: Any) -> Iterable[CheckMessage]:
+    """The app is installed; do tasks reach it?"""
+    if any(True for _ in our_backends()):
+        return []
+    return [
+        checks.Warning(
+            "pgq_django is installed, but no entry of TASKS uses it: Django runs tasks elsewhere.",
+            hint='TASKS = {"default": {"BACKEND": "pgq_django.PgqBackend"}}',
+            id="pgq_django.W001",
+        )
+    ]
+
+
+@register(Tags.database)
+def check_schema(
+    app_configs: Any = None, databases: Iterable[str] | None = None, **kwargs: Any
+) -> Iterator[CheckMessage]:
+    """The tables are as new as the code. Missing ones are the business of `migrate`."""
+    ours = {str(options.get("database", "default")) for _, options in our_backends()}
+    for alias in ours & set(databases or ()):
+        if connections[alias].vendor != "postgresql":
+            continue
+        try:
+            at_once(Verbs(alias).check_version())
+        except SchemaMissing:
+            continue
+        except PgqError as error:
+            yield Error(f"The database {alias!r}: {error}", id="pgq_django.E005")

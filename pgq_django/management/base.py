@@ -1,0 +1,82 @@
+"""What the commands share."""
+
+# ruff: noqa: ARG002  (the signatures are Django's)
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from pgq_core.errors import PgqError
+from pgq_django.verbs import Verbs
+
+
+class QueueCommand(BaseCommand):
+    """A command on one queue's database; our errors become one line and an exit code."""
+
+    requires_system_checks: list[str] = []  # noqa: RUF012  (Django's own word)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--database", help="the alias the queue lives in (default: TASKS')")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self.act(Verbs(options["database"]), **options)
+        except PgqError as error:
+            raise CommandError(str(error)) from error
+
+    def act(self, verbs: Verbs, **options: Any) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+    def write_json(self, value: Any) -> None:
+        """One JSON document."""
+        self.stdout.write(json.dumps(value, default=plain, indent=2))
+
+    def write_table(self, title: str, rows: list[dict[str, Any]]) -> None:
+        """Columns as wide as they need to be."""
+        self.stdout.write(self.style.MIGRATE_HEADING(title))
+        if not rows:
+            self.stdout.write("  none")
+            return
+        lines = [[str(name) for name in rows[0]]]
+        lines += [["" if v is None else shown(v) for v in row.values()] for row in rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        for line in lines:
+            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            self.stdout.write("  " + "  ".join(cells).rstrip())
+
+
+def plain(value: Any) -> Any:
+    """What JSON does not know."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value)
+
+
+def shown(value: Any) -> str:
+    """A cell."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def job_id(text: str) -> int:
+    """A job's id, or a task result's."""
+    digits = text.removeprefix("pgq-")
+    if not digits.isdigit():
+        raise CommandError(f"{text!r} is no job: give numbers, or results' ids as in pgq-123")
+    return int(digits)
+
+
+def duration(text: str) -> timedelta:
+    """30s, 15m, 12h, 7d. Raises ValueError, which argparse reports."""
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[text[-1:]]
+    return timedelta(**{unit: float(text[:-1])})

@@ -1,0 +1,23 @@
+"""In which schema of a database the tables live."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from django.db import connections
+
+DEFAULT = "public"
+_SEARCH_PATH = re.compile(r"(?:-c\s*|--)search[_-]path\s*=\s*((?:\\.|\S)+)")
+
+
+def schema_of(using: str) -> str:
+    """First of the alias's search_path (OPTIONS), else PGQ_SCHEMA, else `public`."""
+    options: dict[str, Any] = connections.settings.get(using, {}).get("OPTIONS", {})
+    found = _SEARCH_PATH.search(str(options.get("options", "")))
+    listed = found[1].replace("\\", "").split(",") if found else ()
+    for name in (part.strip().strip('"') for part in listed):
+        if name and not name.startswith("$"):
+            return name
+    return os.environ.get("PGQ_SCHEMA") or DEFAULT

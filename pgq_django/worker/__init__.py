@@ -1,0 +1,1 @@
+"""Run tasks: what a worker registers for each of them, and the process around it."""

@@ -1,0 +1,92 @@
+"""An entry of DATABASES as what asyncpg connects with."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+# Django's or psycopg's own; they mean nothing to a connection of the worker's.
+IGNORED = {
+    "pool", "isolation_level", "server_side_binding", "prepare_threshold", "cursor_factory",
+    "context", "client_encoding", "keepalives", "keepalives_idle", "keepalives_interval",
+    "keepalives_count", "tcp_user_timeout", "fallback_application_name",
+}  # fmt: skip
+# libpq's words that asyncpg reads in a DSN.
+PASSED = {
+    "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "passfile", "service",
+    "servicefile", "target_session_attrs", "krbsrvname", "gsslib", "ssl_min_protocol_version",
+    "ssl_max_protocol_version", "application_name",
+}  # fmt: skip
+RENAMED = {"assume_role": "role"}
+_SETTING = re.compile(r"([a-zA-Z_][\w.]*)=(.*)", re.DOTALL)
+
+
+def dsn_of(using: str) -> str:
+    """The DSN of an alias. Raises ImproperlyConfigured naming what cannot be translated."""
+    settings = connections[using].settings_dict
+    query = query_of(using, dict(settings.get("OPTIONS") or {}))
+    user = quote(str(settings.get("USER") or query.pop("user", "")), safe="")
+    password = quote(str(settings.get("PASSWORD") or query.pop("password", "")), safe="")
+    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    host, port = str(settings.get("HOST") or ""), str(settings.get("PORT") or "")
+    if host:
+        query["host"] = host
+    if port:
+        query["port"] = port
+    name = quote(str(settings.get("NAME") or query.pop("dbname", "") or ""), safe="")
+    return f"postgresql://{login}/{name}" + (f"?{urlencode(query)}" if query else "")
+
+
+def query_of(using: str, options: dict[str, Any]) -> dict[str, str]:
+    """DATABASES[…]["OPTIONS"] as the query of a DSN."""
+    query: dict[str, str] = {}
+    for key, value in options.items():
+        if key in IGNORED or value is None:
+            continue
+        if key == "options":
+            query.update(server_settings(using, str(value)))
+        elif key == "connect_timeout":
+            continue  # the worker has limits of its own
+        elif key in PASSED or key in RENAMED or key in ("user", "password", "dbname"):
+            query[RENAMED.get(key, key)] = str(value)
+        else:
+            raise ImproperlyConfigured(
+                f"DATABASES[{using!r}]['OPTIONS'][{key!r}] cannot be translated for the worker's "
+                "connection (asyncpg); remove it, or run the worker on an alias without it"
+            )
+    return query
+
+
+def server_settings(using: str, text: str) -> dict[str, str]:
+    """`-c a=b --c-d=e` as settings of the server."""
+    found = {}
+    for word in assignments(text):
+        match = _SETTING.fullmatch(word)
+        if match is None:
+            raise ImproperlyConfigured(
+                f"DATABASES[{using!r}]['OPTIONS']['options']: {word!r} cannot be translated for "
+                "the worker's connection; give settings as in '-c name=value'"
+            )
+        found[match[1]] = match[2]
+    return found
+
+
+def assignments(text: str) -> Iterator[str]:
+    """The `name=value` parts of a command line for the server."""
+    words = iter(shlex.split(text))
+    for word in words:
+        if word == "-c":
+            yield next(words, "")
+        elif word.startswith("-c"):
+            yield word[2:]
+        elif word.startswith("--"):
+            name, _, value = word[2:].partition("=")
+            yield f"{name.replace('-', '_')}={value}"
+        else:
+            yield word

@@ -1,0 +1,99 @@
+"""One worker process: connect, register, run, stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.db import connections
+
+from pgq_core import PgQueuer
+from pgq_core.options import WorkerOptions
+from pgq_django.schema import schema_of
+from pgq_django.worker.discovery import Discovery
+from pgq_django.worker.dsn import dsn_of
+from pgq_django.worker.policy import Boxes
+from pgq_django.worker.pulse import keep_health_file
+
+log = logging.getLogger("pgq_django")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `manage.py pgq_worker` was told, for one process."""
+
+    database: str = "default"
+    options: WorkerOptions = field(default_factory=WorkerOptions)
+    health_file: Path | None = None
+    tether: int | None = None
+
+
+class Process:
+    """Runs until it is stopped or has nothing left to do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.pgq = PgQueuer(schema=schema_of(settings.database), hooks=[Boxes()])
+        self.discovery = Discovery(
+            self.pgq, settings.database, schedules=settings.options.schedules
+        )
+        self.signals = 0
+        self._loop: asyncio.AbstractEventLoop
+
+    def run(self) -> None:
+        """Work. A plain task that does not stop keeps its thread; then this process ends hard."""
+        self.discovery.begin()
+        connections.close_all()
+        asyncio.run(self._serve())
+        if any(thread.name.startswith("pgq-handler") for thread in threading.enumerate()):
+            log.error("a task does not stop; leaving without it")
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._hear_signals()
+        if self.settings.tether is not None:
+            self._loop.add_reader(self.settings.tether, self._orphaned, self.settings.tether)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(
+                self.pgq.connected(dsn_of(self.settings.database), **pooler(self.settings.database))
+            )
+            worker = self.pgq.worker(self.settings.options)
+            worker.exit_hard = True
+            for side in (self.discovery.run(), keep_health_file(worker, self.settings.health_file)):
+                task = self._loop.create_task(side)
+                stack.callback(task.cancel)
+            await self.pgq.run_worker(worker)
+
+    def _hear_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._loop.add_signal_handler(number, self._on_signal)
+
+    def _orphaned(self, tether: int) -> None:
+        """The supervisor is gone, however it went."""
+        self._loop.remove_reader(tether)
+        log.warning("the supervisor is gone: stopping")
+        self.pgq.stop()
+
+    def _on_signal(self) -> None:
+        self.signals += 1
+        self.pgq.stop(now=self.signals > 1)
+
+
+def pooler(using: str) -> dict[str, Any]:
+    """Behind a pooler in transaction mode prepared statements are not ours to keep. Django's own
+    setting for such a place is taken as the sign."""
+    if connections[using].settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+        return {"statement_cache_size": 0}
+    return {}

@@ -1,0 +1,76 @@
+"""Settings of the tests. The database is known when the server has started: see `point_at`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import django
+
+SECRET_KEY = "only for tests"
+USE_TZ = True
+ALLOWED_HOSTS = ["*"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "tests.django.urls"
+STATIC_URL = "static/"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "pgq_django",
+    "tests.django.shop",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+TASKS = {"default": {"BACKEND": "pgq_django.PgqBackend", "QUEUES": []}}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+if django.VERSION < (6, 0):
+    INSTALLED_APPS.append("django_tasks")
+
+
+def database(dsn: str) -> dict[str, Any]:
+    """A DSN as an entry of DATABASES."""
+    parts = urlsplit(dsn)
+    query = dict(pair.split("=", 1) for pair in parts.query.split("&") if pair)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(query.get("host") or parts.hostname or ""),
+        "PORT": str(parts.port or query.get("port") or ""),
+    }
+
+
+DATABASES = {"default": database(os.environ.get("PGQ_TEST_DJANGO_DSN", "postgresql:///nowhere"))}
+
+
+def point_at(dsn: str) -> None:
+    """Use this database in this process, and in those it starts."""
+    from django.conf import settings
+    from django.db import connections
+
+    os.environ["PGQ_TEST_DJANGO_DSN"] = dsn
+    settings.DATABASES["default"].update(database(dsn))
+    connections["default"].settings_dict.update(database(dsn))

@@ -1,0 +1,134 @@
+"""Tasks of every kind."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pgq_django
+from pgq_django.compat import NATIVE
+
+from tests.django.shop.models import Note
+
+if NATIVE:
+    from django.tasks import task
+else:
+    from django_tasks import task
+
+
+@task
+def write_note(text: str) -> int:
+    """Write a row and return its id."""
+    return Note.objects.create(text=text).pk
+
+
+@task
+async def write_note_async(text: str) -> str:
+    """The same from the loop."""
+    await Note.objects.acreate(text=text)
+    return text
+
+
+@task
+def add(a: Any, b: Any = 0) -> Any:
+    """Return a value."""
+    return a + b
+
+
+@task(takes_context=True)
+def attempt_number(context: Any) -> int:
+    """Return what the context says."""
+    return context.attempt
+
+
+@task
+@pgq_django.options(max_attempts=3, backoff=0)
+def fail(message: str) -> None:
+    """Raise."""
+    raise LookupError(message)
+
+
+@task
+@pgq_django.options(max_attempts=1)
+def fail_once(message: str) -> None:
+    """Raise; there is one attempt."""
+    raise LookupError(message)
+
+
+@task
+@pgq_django.options(unique=True)
+def only_one(name: str) -> str:
+    """One live job per name."""
+    return name
+
+
+@task
+@pgq_django.options(atomic=True, max_attempts=1)
+def note_and_fail(text: str, fail: bool) -> str:
+    """Write, then perhaps raise: both or nothing."""
+    Note.objects.create(text=text)
+    if fail:
+        raise LookupError(text)
+    return text
+
+
+@task
+def thread_name() -> str:
+    """Where plain tasks run."""
+    return threading.current_thread().name
+
+
+@task
+def unstorable() -> object:
+    """Return what JSON cannot hold."""
+    return object()
+
+
+@task
+def wait_for_note(text: str) -> str:
+    """Run until somebody has written the note."""
+    from tests.support import until
+
+    until(Note.objects.filter(text=text).exists)
+    return text
+
+
+@task
+@pgq_django.options(aliases=["shop.old_name"])
+def new_name(text: str) -> str:
+    """A task that had another name before."""
+    return text
+
+
+@task
+@pgq_django.options(max_attempts=3, backoff=lambda failures: 600 * failures)
+def fail_slowly(message: str) -> None:
+    """Raise, and wait long."""
+    raise LookupError(message)
+
+
+@task
+@pgq_django.options(max_attempts=1)
+def break_sql() -> None:
+    """Leave the transaction unusable."""
+    Note.objects.create(text="before")
+    Note.objects.create(text=None)
+
+
+@task
+def enqueue_more() -> None:
+    """Enqueue two others, one after the commit."""
+    add.enqueue(1)
+    pgq_django.enqueue_on_commit(add, args=[2])
+
+
+def later_or_never(exception: Exception, task_result: Any) -> float | None:
+    """An hour, unless the message says never."""
+    return None if task_result.args == ["never"] else 3600.0
+
+
+@task
+@pgq_django.options(max_attempts=3, backoff=later_or_never)
+def choosy(message: str) -> None:
+    """Raise."""
+    raise LookupError(message)

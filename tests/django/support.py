@@ -1,0 +1,52 @@
+"""What the Django tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+from django.db import connections
+
+from tests.django.settings import database
+
+
+@contextmanager
+def alias_on(dsn: str, alias: str = "other", **options: Any) -> Iterator[Any]:
+    """Another entry of DATABASES, on a DSN, for the length of the block."""
+    entry = copy.deepcopy(connections.settings["default"])
+    entry.update(database(dsn), OPTIONS=options)
+    connections.settings[alias] = entry
+    try:
+        yield connections[alias]
+    finally:
+        connections[alias].close()
+        connections[alias].close_pool()
+        del connections[alias], connections.settings[alias]
+
+
+def on_core(dsn: str, verb: str, **values: Any) -> Any:
+    """Call one verb of the core's Queries on a database, on an asyncpg connection."""
+    from pgq_core.db import AsyncpgDriver
+    from pgq_core.queries import Queries
+
+    async def call() -> Any:
+        connection = await asyncpg.connect(dsn)
+        try:
+            schema = values.pop("schema", None)
+            return await getattr(Queries(AsyncpgDriver(connection), schema), verb)(**values)
+        finally:
+            await connection.close()
+
+    return asyncio.run(call())
+
+
+def scalar(connection: Any, statement: str, *values: Any) -> Any:
+    """The first column of the first row."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, list(values))
+        row = cursor.fetchone()
+        return row[0] if row else None

@@ -1,0 +1,177 @@
+"""`manage.py pgq_worker`: real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+import pgq_django
+from pgq_django.models import Attempt, Job
+from tests.django.shop import tasks
+from tests.django.shop.models import Note
+from tests.support import until
+
+
+@contextmanager
+def worker(
+    *flags: str, cwd: Path | None = None, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process; killed at the end if it is still there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "django", "pgq_worker", *flags],
+        cwd=cwd,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.django.settings", **environment},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def drain(*flags: str, **environment: str) -> None:
+    """Run a worker until nothing is left."""
+    with worker("--until-empty", *flags, **environment) as process:
+        assert process.wait(60) == 0
+
+
+def state(job: Any) -> str:
+    return Job.objects.get(pk=int(str(job).removeprefix("pgq-"))).state
+
+
+def test_plain_and_coroutine_tasks_run(db: Any) -> None:
+    """A worker runs plain tasks in threads and coroutine tasks on its loop, and stores results."""
+    plain = tasks.write_note.enqueue("plain")
+    coroutine = tasks.write_note_async.enqueue("coroutine")
+    thread = tasks.thread_name.enqueue()
+    context = tasks.attempt_number.enqueue()
+    drain()
+    for result in (plain, coroutine, thread, context):
+        result.refresh()
+    assert plain.return_value == Note.objects.get(text="plain").pk
+    assert coroutine.return_value == "coroutine"
+    assert thread.return_value.startswith("pgq-handler")
+    assert context.return_value == 1
+    assert plain.attempts == 1
+    assert plain.started_at and plain.finished_at and plain.started_at <= plain.finished_at
+    assert Note.objects.count() == 2
+
+
+def test_a_failing_task_is_retried_and_keeps_every_error(db: Any) -> None:
+    """A task that fails is tried as often as its options say; each attempt leaves its traceback."""
+    result = tasks.fail.enqueue("no such thing")
+    drain()
+    result.refresh()
+    assert result.status == "FAILED"
+    assert len(result.errors) == 3 == result.attempts
+    assert result.errors[0].exception_class is LookupError
+    assert result.errors[0].traceback.endswith("LookupError: no such thing\n")
+    with pytest.raises(ValueError, match="Task failed"):
+        result.return_value  # noqa: B018
+
+
+def test_an_unstorable_result_fails_the_task_once(db: Any) -> None:
+    """A return value JSON cannot hold fails the task with a TypeError, and is not tried again."""
+    result = tasks.unstorable.enqueue()
+    drain()
+    result.refresh()
+    assert result.status == "FAILED"
+    assert [error.exception_class for error in result.errors] == [TypeError]
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_atomic(db: Any, fail: bool) -> None:
+    """With atomic=True a task's writes and its completion are one transaction."""
+    result = tasks.note_and_fail.enqueue("x", fail)
+    drain()
+    result.refresh()
+    assert result.status == ("FAILED" if fail else "SUCCESSFUL")
+    assert Note.objects.count() == (0 if fail else 1)
+    assert result.attempts == 1
+
+
+def test_a_signal_lets_the_running_task_finish(db: Any) -> None:
+    """SIGTERM stops claiming; the task that runs may finish, and the process exits with 0."""
+    with worker() as process:
+        result = tasks.wait_for_note.enqueue("go")
+        until(lambda: state(result.id) == "running")
+        process.send_signal(signal.SIGTERM)
+        Note.objects.create(text="go")
+        assert process.wait(30) == 0
+    result.refresh()
+    assert result.status == "SUCCESSFUL"
+
+
+def test_a_killed_workers_task_is_run_by_another(db: Any) -> None:
+    """The task of a worker that was killed is run by another one, and it shows."""
+    result = tasks.wait_for_note.enqueue("go")
+    with worker() as first:
+        until(lambda: state(result.id) == "running")
+        first.kill()
+        Note.objects.create(text="go")
+        with worker():
+            until(lambda: state(result.id) == "succeeded")
+    result.refresh()
+    assert result.attempts == 2
+    assert result.errors[0].exception_class is pgq_django.exceptions.WorkerLost
+
+
+def test_unknown_tasks_wait_and_block_nobody(db: Any) -> None:
+    """A job of a task this worker cannot import stays where it is; the next one runs."""
+    unknown = pgq_django.enqueue("not.deployed.here", {"args": [], "kwargs": {}}, priority=-50)
+    result = tasks.add.enqueue(1, 2)
+    drain()
+    result.refresh()
+    assert result.return_value == 3
+    assert state(unknown) == "ready"
+
+
+def test_a_task_outside_a_tasks_module_is_found(db: Any) -> None:
+    """A task of an installed app runs even if no `tasks` module imports its module."""
+    made = pgq_django.enqueue("tests.django.shop.elsewhere.hidden", {"args": [4], "kwargs": {}})
+    with worker():
+        until(lambda: state(made) == "succeeded")
+    assert Attempt.objects.get(job_id=made).result == 5
+
+
+def test_a_renamed_task_runs_its_old_jobs(db: Any) -> None:
+    """Jobs under an earlier path of a task are run when it is named in `aliases`."""
+    made = pgq_django.enqueue("shop.old_name", {"args": ["renamed"], "kwargs": {}})
+    drain()
+    assert state(made) == "succeeded"
+
+
+def test_options_by_environment(db: Any) -> None:
+    """Every flag of the worker can be given by environment; only the queues asked for are served."""
+    mine = tasks.add.using(queue_name="mine").enqueue(1)
+    other = tasks.add.enqueue(1)
+    drain(PGQ_WORKER_QUEUE="mine, elsewhere", PGQ_WORKER_THREADS="1")
+    assert (state(mine.id), state(other.id)) == ("succeeded", "ready")
+
+
+def test_max_jobs(db: Any) -> None:
+    """`--max-jobs` ends the worker after so many."""
+    for _ in range(3):
+        tasks.add.enqueue(1)
+    with worker("--max-jobs", "2") as process:
+        assert process.wait(30) == 0
+    assert Job.objects.filter(state="succeeded").count() == 2
+
+
+def test_the_schema_is_missing(empty_database: str) -> None:
+    """Without tables the worker says which command to run."""
+    from django.core.management.base import CommandError
+
+    from tests.django.support import alias_on
+
+    with alias_on(empty_database), pytest.raises(CommandError, match=r"manage\.py migrate"):
+        call_command("pgq_worker", database="other", until_empty=True)

@@ -1,0 +1,70 @@
+"""Several worker processes, reloading, and the health file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from pgq_django.models import Job, Worker
+from tests.django.shop import tasks
+from tests.django.shop.models import Note
+from tests.django.test_worker import state, worker
+from tests.support import until
+
+
+def workers() -> set[int]:
+    """The process ids of registered workers."""
+    return {int(name.rpartition(":")[2]) for name in Worker.objects.values_list("name", flat=True)}
+
+
+def test_processes(db: Any) -> None:
+    """`--processes 2` runs two; one that is killed is replaced; a signal to the parent ends all."""
+    with worker("--processes", "2") as parent:
+        until(lambda: len(workers()) == 2)
+        first = min(workers())
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(workers()) == 2 and first not in workers())
+        parent.send_signal(signal.SIGTERM)
+        assert parent.wait(30) == 0
+    assert not workers()
+
+
+def test_children_do_not_outlive_their_parent(db: Any) -> None:
+    """When the parent is killed its workers finish what they run and end."""
+    with worker("--processes", "2") as parent:
+        until(lambda: len(workers()) == 2)
+        parent.kill()
+        until(lambda: not workers())
+
+
+def test_reload_drains_first(db: Any, tmp_path: Path) -> None:
+    """With `--reload` a change of code lets the running task finish, then starts a new worker."""
+    (tmp_path / "code.py").write_text("A = 1\n")
+    root = str(Path(__file__).parents[2])
+    with worker("--reload", cwd=tmp_path, PYTHONPATH=root) as parent:
+        until(lambda: len(workers()) == 1)
+        first = workers()
+        result = tasks.wait_for_note.enqueue("go")
+        until(lambda: state(result.id) == "running")
+        (tmp_path / "code.py").write_text("A = 2\n")
+        until(lambda: Job.objects.get().state == "running")
+        Note.objects.create(text="go")
+        until(lambda: workers() and workers() != first)
+        assert state(result.id) == "succeeded"
+        parent.send_signal(signal.SIGTERM)
+        assert parent.wait(30) == 0
+    result.refresh()
+    assert result.attempts == 1
+
+
+def test_health_file(db: Any, tmp_path: Path) -> None:
+    """The health file is touched as long as the worker's beats arrive."""
+    path = tmp_path / "run" / "pgq.health"
+    with worker("--health-file", str(path)):
+        until(path.exists)
+        touched = path.stat().st_mtime_ns
+        until(lambda: path.stat().st_mtime_ns > touched)
+    assert time.time() - path.stat().st_mtime < 30
