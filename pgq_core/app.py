@@ -187,15 +187,22 @@ class PgQueuer:
         name: str | None = None,
         *,
         aliases: Sequence[str] = (),
+        unique: str | None = None,
+        unique_for: float | timedelta | None = None,
+        unique_while: str | None = None,
         **settings: Unpack[EntrypointSettings],
     ) -> TaskDecorator:
         """Register a function whose signature says what its jobs carry (default name: its own).
 
         Arguments are checked by pydantic, at enqueue and again at run. A first parameter annotated
-        `Context` or `Job` is handed in. `settings` are those of `entrypoint`. The function becomes
-        a `Task`: `await send_email.enqueue(to="…")`. Raises MissingExtra without pydantic.
+        `Context` or `Job` is handed in. `settings` are those of `entrypoint`. `unique="args"`: the
+        arguments are the jobs' unique key, held as `unique_for` and `unique_while` say. The
+        function becomes a `Task`: `await send_email.enqueue(to="…")`. Raises MissingExtra without
+        pydantic.
         """
-        return TaskDecorator(self, name, aliases, settings)
+        given = {"unique_for": unique_for, "unique_while": unique_while}
+        options = {name: value for name, value in given.items() if value is not None}
+        return TaskDecorator(self, name, aliases, settings, unique, options)
 
     def schedule(
         self,

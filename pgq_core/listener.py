@@ -105,24 +105,26 @@ class Sentinel:
 
     def stamp(self) -> None:
         """Note in the database that a wake-up has arrived."""
-        self._order("stamp")
+        self._poke("stamp")
 
     def forward(self) -> None:
         """Pass a wake-up on to every idle worker."""
-        self._order("forward")
+        self._poke("forward")
 
     def retake(self) -> None:
         """The server was restarted: its locks are gone, open a new session."""
-        self._order("retake")
+        self._poke("retake")
 
-    def _order(self, order: str) -> None:
-        self._orders.append(order)
-        self._poke()
+    def _poke(self, *orders: str) -> None:
+        """Wake our loop; orders are put down there, so that none is lost between two threads."""
 
-    def _poke(self) -> None:
+        def wake() -> None:
+            self._orders += orders
+            self._wake.set()
+
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._wake.set)
+                self._loop.call_soon_threadsafe(wake)
 
     def _tell(self, kind: str, payload: str = "") -> None:
         self._at_home(self._hear, kind, payload)
@@ -214,7 +216,7 @@ class Sentinel:
             if "stamp" in orders:
                 await self._call(connection, "stamp_woken")
             if "forward" in orders:
-                await self._call(connection, "tell_all", message="look")
+                await self._call(connection, "pass_on", worker=self.identity.worker_id)
             if "retake" in orders and not await self._holds(connection, locked):
                 raise ConnectionError("the session lock is gone")
 

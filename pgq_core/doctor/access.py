@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from pgq_core.doctor.check import Seen
+from pgq_core.doctor.check import Row, Seen
 from pgq_core.doctor.finding import Finding, Severity
+from pgq_core.doctor.roles import ROLES
+from pgq_core.doctor.words import table
 from pgq_core.sql import quote
 
 OLDEST = 130000
@@ -39,13 +41,32 @@ def server(seen: Seen) -> Iterator[Finding]:
 
 
 def privileges(seen: Seen) -> Iterator[Finding]:
-    """What a worker needs and this role may not do."""
-    for row in seen.rows:
-        names = ", ".join(row["names"])
-        yield Finding(
-            "privileges", Severity.ERROR,
-            f"role {row['role']} lacks {row['privileges']} on {len(row['names'])} objects a worker "
-            f"needs ({row['kind'].lower()}: {names})",
-            f"GRANT {row['privileges']} ON {row['kind']} {names} TO {quote(row['role'])}",
-            dict(row),
-        )  # fmt: skip
+    """A role that may not run a worker: an error, unless it is whole as an admin's or producer's."""
+    missing = {
+        purpose: [row for row in seen.rows if row["purpose"] == purpose] for purpose in ROLES
+    }
+    if not missing["worker"]:
+        return
+    fitting = [purpose for purpose, rows in missing.items() if not rows]
+    rows = missing["worker"]
+    role, names = rows[0]["role"], sorted({row["name"] for row in rows})
+    yield Finding(
+        "privileges", Severity.INFO if fitting else Severity.ERROR,
+        f"role {role} may not run a worker"
+        + (f", only act as {fitting[0]}" if fitting else "")
+        + f": it lacks privileges on {', '.join(names)}",
+        "; ".join([*grants(rows, seen.schema), "the whole in docs/privileges.md"]),
+        {"role": role, "complete_as": fitting, "objects": names},
+    )  # fmt: skip
+
+
+def grants(rows: Sequence[Row], schema: str) -> Iterator[str]:
+    """The statements that give what is missing, one per kind and privilege."""
+    objects: dict[tuple[str, str, str | None], list[str]] = {}
+    for row in rows:
+        objects.setdefault((row["kind"], row["privilege"], row["column_name"]), []).append(
+            quote(schema) if row["kind"] == "SCHEMA" else table(schema, row["name"])
+        )
+    for (kind, privilege, column), names in objects.items():
+        what = f"{privilege} ({column})" if column else privilege
+        yield f"GRANT {what} ON {kind} {', '.join(names)} TO {quote(rows[0]['role'])}"

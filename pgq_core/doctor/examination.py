@@ -8,6 +8,7 @@ from pgq_core.doctor import access, drift, storage, workers
 from pgq_core.doctor.check import Check
 from pgq_core.doctor.finding import ORDER, Finding, Severity
 from pgq_core.doctor.limits import Limits
+from pgq_core.doctor.roles import asked
 from pgq_core.errors import DatabaseError, SchemaMissing, SchemaNewer, SchemaOutdated
 from pgq_core.queries import Queries
 
@@ -17,7 +18,7 @@ SERVER = (
     Check("notify", storage.notify),
 )
 QUEUE = (
-    Check("privileges", access.privileges),
+    Check("privileges", access.privileges, asked()),
     Check("objects", drift.drift),
     Check("autovacuum", storage.autovacuum),
     Check("dead", storage.dead),

@@ -65,7 +65,7 @@ def parse(source: str, schema: str) -> Statement:
             names.append(match["name"])
         return f"${names.index(match['name']) + 1}"
 
-    text = _TOKEN.sub(swap, source).strip().rstrip(";")
+    text = _TOKEN.sub(swap, source).strip().rstrip(";").rstrip()
     return Statement(text, tuple(names))
 
 

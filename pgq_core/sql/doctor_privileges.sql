@@ -1,59 +1,55 @@
--- What a worker needs and the current role may not do, per kind of object: the missing privileges
--- and the objects.
-WITH needed AS (
+-- Which of the privileges asked for (parallel arrays) the current role does not have. What does not
+-- exist is not asked about.
+WITH wanted AS (
     SELECT
-        'TABLE' AS kind,
-        format('%I.%I', n.nspname, c.relname) AS name,
-        p.privilege,
-        has_table_privilege(c.oid, p.privilege) AS granted
-    FROM pg_class AS c
-    INNER JOIN pg_namespace AS n ON c.relnamespace = n.oid
-    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p (privilege)
-    WHERE n.nspname = :schema AND c.relkind = 'r' AND starts_with(c.relname::text, 'pgq_')
-    UNION ALL
-    SELECT
-        'SEQUENCE',
-        format('%I.%I', n.nspname, c.relname),
-        p.privilege,
-        has_sequence_privilege(c.oid, p.privilege)
-    FROM pg_class AS c
-    INNER JOIN pg_namespace AS n ON c.relnamespace = n.oid
-    CROSS JOIN unnest(ARRAY['USAGE', 'SELECT', 'UPDATE']) AS p (privilege)
-    WHERE n.nspname = :schema AND c.relkind = 'S' AND starts_with(c.relname::text, 'pgq_')
-    UNION ALL
-    SELECT
-        'FUNCTION',
-        format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
-        'EXECUTE',
-        has_function_privilege(f.oid, 'EXECUTE')
-    FROM pg_proc AS f
-    INNER JOIN pg_namespace AS n ON f.pronamespace = n.oid
-    WHERE n.nspname = :schema AND starts_with(f.proname::text, 'pgq_')
-    UNION ALL
-    SELECT
-        'SCHEMA',
-        format('%I', n.nspname),
-        'USAGE',
-        has_schema_privilege(n.oid, 'USAGE')
-    FROM pg_namespace AS n
-    WHERE n.nspname = :schema
+        n.purpose,
+        n.name,
+        n.privilege,
+        n.column_name,
+        c.oid AS relation,
+        c.relkind,
+        f.oid AS function
+    FROM unnest(:purposes::text [], :names::text [], :privileges::text [], :columns::text [])
+        AS n (purpose, name, privilege, column_name)
+    CROSS JOIN (SELECT s.oid FROM pg_namespace AS s WHERE s.nspname = :schema) AS home
+    LEFT JOIN pg_class AS c
+        ON c.relname = n.name AND c.relnamespace = home.oid AND n.privilege <> 'EXECUTE'
+    LEFT JOIN pg_proc AS f
+        ON f.proname = n.name AND f.pronamespace = home.oid AND n.privilege = 'EXECUTE'
 ),
 
-missing AS (
+judged AS (
     SELECT
-        d.kind,
-        d.name,
-        string_agg(d.privilege, ', ' ORDER BY d.privilege) AS privileges
-    FROM needed AS d
-    WHERE NOT d.granted
-    GROUP BY d.kind, d.name
+        w.*,
+        CASE
+            WHEN w.function IS NOT NULL THEN has_function_privilege(w.function, w.privilege)
+            WHEN w.relkind = 'S' THEN has_sequence_privilege(w.relation, w.privilege)
+            WHEN w.column_name IS NOT NULL
+                THEN has_column_privilege(w.relation, w.column_name, w.privilege)
+            WHEN w.relation IS NOT NULL THEN has_table_privilege(w.relation, w.privilege)
+            ELSE TRUE
+        END AS granted
+    FROM wanted AS w
 )
 
 SELECT
-    m.kind,
-    m.privileges,
-    array_agg(m.name ORDER BY m.name) AS names,
+    j.purpose,
+    j.name,
+    j.privilege,
+    j.column_name,
+    CASE WHEN j.function IS NOT NULL THEN 'FUNCTION' WHEN j.relkind = 'S' THEN 'SEQUENCE' ELSE 'TABLE' END
+        AS kind,
     current_user::text AS role
-FROM missing AS m
-GROUP BY m.kind, m.privileges
-ORDER BY m.kind, m.privileges;
+FROM judged AS j
+WHERE NOT j.granted
+UNION ALL
+SELECT
+    p.purpose,
+    :schema,
+    'USAGE',
+    NULL,
+    'SCHEMA',
+    current_user::text
+FROM (SELECT DISTINCT n.purpose FROM unnest(:purposes::text []) AS n (purpose)) AS p
+WHERE NOT has_schema_privilege(:schema, 'USAGE')
+ORDER BY 1, 5, 3, 4, 2;

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Concatenate, Protocol, overload
 
 from pgq_core.errors import InvalidInput, JobUnfit
@@ -30,10 +30,16 @@ class TaskDecorator:
     name: str | None
     aliases: Sequence[str]
     settings: EntrypointSettings
+    unique: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if callable(self.name):
             raise InvalidInput("@pgq.task needs parentheses: write @pgq.task()")
+        if self.unique not in (None, "args"):
+            raise InvalidInput(f"unique={self.unique!r}: give 'args', or a unique_key per job")
+        if self.options and self.unique is None:
+            raise InvalidInput(f"{min(self.options)}= needs unique='args', or a unique_key per job")
 
     @overload
     def __call__(
@@ -52,7 +58,10 @@ class TaskDecorator:
     def __call__(self, function: Callable[..., Any], /) -> Any:
         """Register the function. Raises InvalidInput, AlreadyRegistered or MissingExtra."""
         name = self.name or function.__name__
-        task: Task[..., Any] = Task(name, function, Arguments(name, function), self.queuer)
+        task: Task[..., Any] = Task(
+            name, function, Arguments(name, function), self.queuer, self.options,
+            by_arguments=self.unique == "args",
+        )  # fmt: skip
         never = self.settings.get("no_retry_on", ())
         never = (never,) if isinstance(never, type) else tuple(never)
         # A payload that does not fit now will not fit in a minute: only a deploy mends it.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
@@ -45,6 +47,7 @@ class Task(Generic[P, R]):
     queuer: Queuer = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     connection: Any = field(default=None, repr=False)
+    by_arguments: bool = False
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> int:
         """Enqueue a call; returns the job's id. Raises InvalidArguments before any SQL."""
@@ -98,10 +101,19 @@ class Task(Generic[P, R]):
         return self.function(*injected, *bound.args, **bound.kwargs)
 
     def _new(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
-        return NewJob(self.name, self.arguments.encode(args, kwargs), **self.options)
+        payload, options = self.arguments.encode(args, kwargs), dict(self.options)
+        if self.by_arguments and options.get("unique_key") is None:
+            options["unique_key"] = digest(payload)
+        return NewJob(self.name, payload, **options)
 
     def _queries(self) -> Queries | None:
         try:
             return self.queuer.queries
         except NotBound:
             return None
+
+
+def digest(payload: bytes) -> str:
+    """A unique key of the arguments, the same in whatever order they were given."""
+    text = json.dumps(json.loads(payload), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -45,20 +45,22 @@ class DueMark:
     mark: datetime = _BEGINNING
     pair: tuple[datetime, int] | None = None
     swept: float = 0.0
+    from_floor: bool = False
 
     def begin(self, now: float) -> datetime:
         """From the floor once a second, else from shortly before the mark."""
-        if now - self.swept >= 1.0:
+        self.from_floor = now - self.swept >= 1.0
+        if self.from_floor:
             self.swept = now
             return self.floor
         return max(self.floor, self.mark - timedelta(seconds=2))
 
     def learn(self, look: dict[str, Any], xid: int | None) -> None:
-        """Move mark and floor after a look."""
+        """Move mark and floor after a look; the floor only after one that began at the floor."""
         at = _BEGINNING + timedelta(seconds=look["now"]) - timedelta(milliseconds=1)
         if look["promoted"] < 1000:
             self.mark = at
-        if self.pair is not None and look["due_settled"]:
+        if self.pair is not None and look["due_settled"] and self.from_floor:
             first = look["due_first"]
             top = self.pair[0]
             if first is not None:
@@ -161,10 +163,12 @@ class Claimer:
         status: dict[str, Any],
         pair: tuple[int, int],
     ) -> None:
-        last = status["last"]
-        if last < self.lanes.last:  # the sequence went back: a crash or a restore
+        last, went_back = status["last"], status["last"] < self.lanes.last
+        if went_back:  # a crash or a restore: what this claim was told to read is void, too
             self.lanes.forget()
         self.lanes.last = last
+        if went_back:
+            return
         taken: dict[int, int] = {}
         for row in rows:
             taken[row["lane_id"]] = max(row["position"], taken.get(row["lane_id"], 0))

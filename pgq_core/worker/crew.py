@@ -199,6 +199,7 @@ class Crew:
     async def _sign_off(self) -> None:
         try:
             await self.flusher.line.call("unregister_worker", worker=self.worker_id)
+            await self.flusher.line.call("pass_on", worker=self.worker_id)
         except TROUBLE as error:
             log.warning("could not sign off: %s", error)
 

@@ -19,10 +19,12 @@ class Limited:
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
         self._due: dict[int, float] = {}  # absent: ask now
+        self.changes = 0
 
     def soon(self) -> None:
         """Something has changed: ask all."""
         self._due.clear()
+        self.changes += 1
 
     @property
     def next_at(self) -> float:
@@ -53,10 +55,16 @@ class Limited:
         ]
 
     def asked(
-        self, lanes: list[Lane], got: int, room: int, status: Mapping[str, Any], now: float
+        self,
+        lanes: list[Lane],
+        got: int,
+        room: int,
+        status: Mapping[str, Any],
+        now: float,
+        changes: int,
     ) -> None:
-        """Note what these lanes gave."""
-        if got >= room or status["more"]:
+        """Note what these lanes gave, unless something has changed since (`changes`)."""
+        if got >= room or status["more"] or changes != self.changes:
             return
         waits = [BUSY] if status["busy"] else []
         waits += [] if status["wait"] is None else [status["wait"]]

@@ -55,11 +55,18 @@ class Pace:
         self.delay = FIRST_LOOK
         self.no_later_than(time.monotonic() + FIRST_LOOK)
 
+    def claiming(self, free: int, look: bool) -> None:
+        """A claim goes out: whatever we hear from now on asks for the next one."""
+        if free > 0:
+            self.hungry = False
+        if look:
+            self.next_look = math.inf
+
     def claimed(self, got: int, free: int, look: bool, full: bool) -> None:
         """After a claim of up to `free` brought `got`: at once again when full, else ever later."""
         now = time.monotonic()
-        if free > 0:
-            self.hungry = full
+        if free > 0 and full:
+            self.hungry = True
         if got:
             self.delay = FIRST_LOOK
         elif look:
@@ -70,9 +77,7 @@ class Pace:
             pause = BUSY_LOOK
         else:
             pause = self.delay * random.uniform(1.0, 1.3)
-        if look:
-            self.next_look = now + pause
-        elif not self.backlog:
+        if look or not self.backlog:
             self.no_later_than(now + pause)
 
     def swept(self, started: float) -> None:

@@ -182,6 +182,7 @@ class Worker:
             free = await self._linger(free)
         if look and time.monotonic() - self._directory_at > DIRECTORY:
             await self._read_directory()
+        self.pace.claiming(free, look)
         got, full, seen = 0, False, None
         for queue, share in self._rooms() if free > 0 else [(None, 0)]:
             room = min(share, free - got)
@@ -242,10 +243,11 @@ class Worker:
             else:
                 lanes = self.limited.plan(now, queue)
             if room > 0 and lanes:
+                changes = self.limited.changes
                 new, status = await self.crew.claimer.claim_limited(room, lanes)
                 self._start(new)
                 runs += new
-                self.limited.asked(lanes, len(new), room, status, time.monotonic())
+                self.limited.asked(lanes, len(new), room, status, time.monotonic(), changes)
         self.pace.limited_at = self.limited.next_at
         if runs:
             self.pace.stir()
@@ -396,6 +398,8 @@ class Worker:
 
     def hear(self, kind: str, payload: str) -> None:
         """A notification, or a word from the sentinel; called in our loop."""
+        if not hasattr(self, "crew"):  # the first look will see it all
+            return
         if kind == "lane":
             self._hear_lane(payload)
         elif kind in ("reconnected", "outlived"):

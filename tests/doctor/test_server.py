@@ -40,27 +40,6 @@ async def test_an_older_schema(find: Find, monkeypatch: pytest.MonkeyPatch) -> N
     assert (await find("schema_outdated")).mend == "pgq-core upgrade"
 
 
-async def test_privileges(database: str, conn: asyncpg.Connection[Any]) -> None:
-    """What a worker's role may not do is named; the GRANTs given mend it."""
-    role = "pgq_test_" + database.partition("pgq_test_")[2].partition("?")[0]
-    await conn.execute(f'CREATE ROLE "{role}"')
-    try:
-        queries = Queries(AsyncpgDriver(conn))
-        await conn.execute(f'SET ROLE "{role}"')
-        found = await examine(queries)
-        assert {finding.name for finding in found} == {"privileges"}
-        assert {finding.facts["kind"] for finding in found} == {"TABLE", "SEQUENCE"}
-        await conn.execute("RESET ROLE")
-        for finding in found:
-            await conn.execute(finding.mend)
-        await conn.execute(f'SET ROLE "{role}"')
-        assert await examine(queries) == []
-    finally:
-        await conn.execute("RESET ROLE")
-        await conn.execute(f'DROP OWNED BY "{role}"')
-        await conn.execute(f'DROP ROLE "{role}"')
-
-
 async def test_read_only(find: Find, healthy: Healthy, conn: asyncpg.Connection[Any]) -> None:
     """A database whose transactions are read-only is named; the command given mends it."""
     await conn.execute("SET default_transaction_read_only = on")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,9 @@ def test_every_route_is_described() -> None:
 
 
 @pytest.mark.skipif(find_spec("schemathesis") is None, reason="not installed: schemathesis")
-async def test_schema_holds_under_fuzzing(serve: Serve, conn: Any, queries: Queries) -> None:
+async def test_schema_holds_under_fuzzing(
+    serve: Serve, conn: Any, queries: Queries, tmp_path: Path
+) -> None:
     """schemathesis finds no request that is answered otherwise than the schema says."""
     command = ["uvicorn", "--port", "0"]
     server = serve(FULL, command=command)
@@ -67,6 +70,6 @@ async def test_schema_holds_under_fuzzing(serve: Serve, conn: Any, queries: Quer
             "--request-timeout", "10", "--phases", "coverage,fuzzing",
             "--generation-database", "none",
         ],
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True, text=True, check=False, timeout=100, cwd=tmp_path,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]

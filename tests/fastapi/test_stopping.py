@@ -159,7 +159,7 @@ async def test_second_ctrl_c_during_the_http_drain(
         server.send(signal.SIGINT)
 
         async def draining() -> bool:
-            return "Waiting for" in server.output()
+            return "to force quit" in server.output()
 
         await eventually(draining)
         server.send(signal.SIGINT)

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ async def terminate(connection: Connection, worker: Worker, role: str) -> None:
     if role == "sentinel":
         pid = await connection.fetchval(
             "SELECT l.pid FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) "
-            "WHERE l.locktype = 'advisory' AND a.datname = current_database() "
+            "WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database() "
             "AND a.pid <> pg_backend_pid()"
         )
     else:
@@ -153,6 +154,8 @@ async def test_lock_of_a_lost_session_does_not_silence_the_beats(
         key = worker.crew.sentinel.identity.key
         ghost = await connect()  # the session that the server believes in
         waiting = asyncio.create_task(ghost.execute("SELECT pg_advisory_lock($1)", key))
+        queued = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        await eventually(lambda: conn.fetchval(queued))
         await terminate(conn, worker, "sentinel")
         await waiting
         await asyncio.sleep(2.5)  # two and a half leases
@@ -201,6 +204,39 @@ async def test_without_beats_nothing_is_started(
         steps.release.set()
         assert await finished(conn, id_) == ["succeeded"]
     assert await outcomes(conn, id_) == ["interrupted", "succeeded"]
+
+
+async def test_worker_may_meet_its_own_lost_job(
+    pgq: PgQueuer, conn: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker whose lease was taken runs the job again beside the old thread, and fences that."""
+    release, ends = threading.Event(), asyncio.Queue[int]()
+    loop = asyncio.get_running_loop()
+
+    @pgq.entrypoint("work")
+    def work(job: Job) -> int:
+        if job.attempt == 1:
+            release.wait(15)
+        loop.call_soon_threadsafe(ends.put_nowait, job.attempt)
+        return job.attempt
+
+    async with working(pgq) as worker:
+        id_ = await pgq.enqueue("work")
+        await in_state(conn, id_, "running")
+        await conn.execute("DELETE FROM pgq_workers")
+        await conn.execute("SELECT pgq_rescue(ARRAY(SELECT worker_id FROM pgq_leases))")
+        assert await finished(conn, id_) == ["succeeded"]
+        assert len(worker.book.running) == 1  # the thread, which takes a slot while it lives
+        release.set()
+        assert [await ends.get(), await ends.get()] == [2, 1]
+
+        async def nothing_runs() -> bool:
+            return not worker.book.running and not worker.book.leases
+
+        await eventually(nothing_runs)
+    assert await outcomes(conn, id_) == ["lost", "succeeded"]
+    assert (await pgq.queries.get_job(id_)).result == 2
+    assert await pgq.queries.workers() == []
 
 
 # -- answers get lost ---------------------------------------------------------------------------
@@ -516,6 +552,28 @@ async def test_server_is_away_for_seconds(
             assert (job.state, job.result) == (JobState.SUCCEEDED, "attempt 1")
     assert len(steps.started) == 5
     assert steps.stopped == []
+
+
+async def test_stopping_while_the_server_is_away(
+    restarted: PgQueuer, module_server: EmbeddedServer
+) -> None:
+    """A worker told to stop while the server is away ends within about its lease."""
+    pgq = restarted
+    steps = Steps(pgq)
+    id_ = await pgq.enqueue("work", b"x")
+    began = 0.0
+    try:
+        async with working(pgq, lease=1.0, shutdown_timeout=0.2):
+            await steps.running(1)
+            await asyncio.to_thread(module_server.stop, "immediate")
+            began = time.monotonic()
+        assert time.monotonic() - began < 10
+    finally:
+        await asyncio.to_thread(module_server.start)
+    async with working(pgq):
+        steps.release.set()
+        job = await again(pgq, "wait", id_, 20)
+    assert job.state is JobState.SUCCEEDED
 
 
 # -- drivers ------------------------------------------------------------------------------------

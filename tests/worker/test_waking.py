@@ -13,6 +13,7 @@ import pytest
 
 from pgq_core import Context, Job, NewJob, PgQueuer, Retry, Snooze
 from pgq_core.worker import Worker
+from pgq_core.worker.line import Line
 from tests.support import eventually
 from tests.worker.harness import (
     FAR,
@@ -211,6 +212,14 @@ async def named(conn: Connection) -> int:
     return number
 
 
+async def name(conn: Connection, worker: Worker) -> None:
+    """Let the idle flag name this worker, and nobody have been woken just now."""
+    await conn.execute(
+        "SELECT setval('pgq_woken', 0), setval('pgq_idle', ((pgq_now_ms() + 60000) << 20) | $1)",
+        worker.crew.worker_id,
+    )
+
+
 async def test_full_worker_passes_the_wake_up_on(
     pgq: PgQueuer, other: PgQueuer, conn: Connection
 ) -> None:
@@ -230,13 +239,72 @@ async def test_full_worker_passes_the_wake_up_on(
             await asleep(second)
             blocker = await pgq.enqueue("work", b"x")
             await in_state(conn, blocker, "running")
-            assert await named(conn) == first.crew.worker_id
-            for _ in range(3):  # and not only once
-                await asyncio.sleep(0.03)  # another one may be woken
+            for _ in range(3):
+                await asleep(second)
+                await name(conn, first)  # as it was a moment before it became full
                 id_ = await pgq.enqueue("work")
                 await asyncio.wait_for(finished(conn, id_), SOON)
+                assert await named(conn) == second.crew.worker_id
             release.set()
             await finished(conn, blocker)
+
+
+async def test_leaving_worker_passes_its_flag_on(
+    pgq: PgQueuer, other: PgQueuer, conn: Connection
+) -> None:
+    """After the worker that was named has stopped, the next one is woken at once."""
+    register(pgq, "work")
+    register(other, "work")
+    async with working(pgq, **QUICK) as first:
+        await settled(pgq, first)
+        async with working(other, **QUICK) as second:
+            await asleep(second)
+            assert await named(conn) == first.crew.worker_id
+            pgq.stop()
+
+            async def taken_over() -> bool:
+                return await named(conn) == second.crew.worker_id
+
+            await eventually(taken_over)
+            await asleep(second)
+            await asyncio.wait_for(finished(conn, await pgq.enqueue("work")), SOON)
+
+
+async def test_word_during_a_claim_is_kept(
+    pgq: PgQueuer, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancellation that is announced while a claim is under way is acted upon right after it."""
+    started, stopped = asyncio.Event(), asyncio.Event()
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        if job.payload:
+            started.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                stopped.set()
+
+    original = Line.call
+    victim = 0
+
+    async def call(line: Line, name: str, /, **values: Any) -> list[Any]:
+        nonlocal victim
+        rows = await original(line, name, **values)
+        if name == "claim" and victim:
+            id_, victim = victim, 0
+            await pgq.queries.cancel([id_])
+            await asyncio.sleep(0.2)  # the word arrives before the answer
+        return rows
+
+    async with working(pgq, **QUICK) as worker:
+        id_ = await pgq.enqueue("work", b"x")
+        await started.wait()
+        await asleep(worker)
+        monkeypatch.setattr(Line, "call", call)
+        victim = id_
+        await pgq.enqueue("work")
+        await asyncio.wait_for(stopped.wait(), SOON)
 
 
 async def test_stranger_passes_the_wake_up_on(
@@ -250,12 +318,8 @@ async def test_stranger_passes_the_wake_up_on(
         await asleep(second)
         async with working(pgq, **QUICK) as first:
             await settled(pgq, first)
-            await conn.execute(
-                "SELECT setval('pgq_idle', ((pgq_now_ms() + 60000) << 20) | $1)",
-                first.crew.worker_id,
-            )
             for _ in range(3):
-                await asyncio.sleep(0.03)
+                await name(conn, first)
                 id_ = await pgq.enqueue("other", check=False)
                 await asyncio.wait_for(finished(conn, id_), SOON)
 
@@ -279,10 +343,7 @@ async def test_queue_filter_passes_the_wake_up_on(
         async with working(pgq, **QUICK, queues=["mail"]) as first:
             await pgq.queries.wait(await pgq.enqueue("work", queue="mail"), 15)
             await asleep(first)
-            await conn.execute(
-                "SELECT setval('pgq_idle', ((pgq_now_ms() + 60000) << 20) | $1)",
-                first.crew.worker_id,
-            )
+            await name(conn, first)
             await asyncio.wait_for(finished(conn, await other.enqueue("work")), SOON)
     assert ran_by == ["default", "mail", "default"]
 

@@ -1,0 +1,1 @@
+"""The site: pictures come in, letters go out."""

@@ -1,0 +1,7 @@
+"""One address."""
+
+from django.urls import path
+
+from office.views import add_picture
+
+urlpatterns = [path("pictures/", add_picture)]
