@@ -17,7 +17,7 @@ def schema_of(using: str) -> str:
     options: dict[str, Any] = connections.settings.get(using, {}).get("OPTIONS", {})
     found = _SEARCH_PATH.search(str(options.get("options", "")))
     listed = found[1].replace("\\", "").split(",") if found else ()
-    for name in (part.strip().strip('"') for part in listed):
+    for name in (part.strip(" \"'") for part in listed):
         if name and not name.startswith("$"):
             return name
     return os.environ.get("PGQ_SCHEMA") or DEFAULT

@@ -41,7 +41,7 @@ def server(seen: Seen) -> Iterator[Finding]:
 
 
 def privileges(seen: Seen) -> Iterator[Finding]:
-    """A role that may not run a worker: an error, unless it is whole as an admin's or producer's."""
+    """A role that may not run a worker: an error, unless it is whole for another purpose."""
     missing = {
         purpose: [row for row in seen.rows if row["purpose"] == purpose] for purpose in ROLES
     }

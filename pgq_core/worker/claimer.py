@@ -147,7 +147,7 @@ class Claimer:
             token=token,
             count=count,
             lanes=[lane.id for lane in lanes],
-            kinds=[lane.kind for lane in lanes],
+            kinds=["plain" if lane.kind == "again" else lane.kind for lane in lanes],
             entrypoints=[lane.entrypoint for lane in lanes],
             caps=[self._cap(lane.entrypoint) for lane in lanes],
         )

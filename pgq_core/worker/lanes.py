@@ -97,6 +97,7 @@ class Lanes:
         self._probe = 0
         self._sweep = 0
         self._floor_turn = 0
+        self._below = 0
         self._named: set[int] = set()
         self._rules: set[tuple[str, str]] = set()
 
@@ -114,8 +115,12 @@ class Lanes:
                 lane.limited = lane.kind in ("keyed", "next") or lane.entrypoint in limited
                 lane.paused = self._is_paused(lane)
                 self.by_id[lane.id] = lane
-        lanes = sorted(self.by_id.values(), key=lambda lane: lane.priority)
-        self._order = [lane for lane in lanes if lane.kind == "plain" and not lane.limited]
+        ordinary = [
+            lane
+            for lane in self.by_id.values()
+            if lane.kind in ("again", "plain") and not lane.limited
+        ]
+        self._order = sorted(ordinary, key=rank)
 
     def limited_plan(self) -> list[Lane]:
         """The limited and keyed lanes by priority; of one priority those handed their place first,
@@ -211,6 +216,14 @@ class Lanes:
             stretches.append(Stretch(lane, start, min(top, start + SLICE)))
         return stretches
 
+    def below_floors(self) -> list[Stretch]:
+        """What should be empty for ever: every floored lane from its start, PROBES in turn."""
+        lanes = [lane for lane in self._order if lane.floor > 0 and not lane.paused]
+        first = self._below % max(1, len(lanes))
+        self._below = first + PROBES
+        turn = (lanes + lanes)[first : first + min(PROBES, len(lanes))]
+        return [Stretch(lane, 0, lane.floor) for lane in turn]
+
     def floors_plan(self) -> list[Lane]:
         """The lanes whose floor should move: at most 16, in turn."""
         if self.settling.oldest() is None:
@@ -256,12 +269,17 @@ class Lanes:
             lane.mark = max(lane.mark, lane.floor)
 
 
+def rank(lane: Lane) -> tuple[int, bool]:
+    """By priority; within one, jobs that had started once and lost their worker come first."""
+    return lane.priority, lane.kind != "again"
+
+
 def rotate(lanes: Sequence[Lane], turn: int) -> list[Lane]:
-    """Lanes by priority; within one priority the list begins elsewhere each turn."""
+    """Lanes by rank; within one rank the list begins elsewhere each turn."""
     ordered: list[Lane] = []
     group: list[Lane] = []
     for lane in [*lanes, None]:
-        if group and (lane is None or lane.priority != group[0].priority):
+        if group and (lane is None or rank(lane) != rank(group[0])):
             cut = turn % len(group)
             ordered += group[cut:] + group[:cut]
             group = []

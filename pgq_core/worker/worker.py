@@ -21,7 +21,7 @@ from pgq_core.options import WorkerOptions
 from pgq_core.queries import Queries
 from pgq_core.registry import Registry
 from pgq_core.worker.book import Book, Running
-from pgq_core.worker.claimer import Look
+from pgq_core.worker.claimer import DueMark, Look
 from pgq_core.worker.crew import Crew
 from pgq_core.worker.flusher import Entry
 from pgq_core.worker.lanes import Lanes
@@ -31,6 +31,7 @@ from pgq_core.worker.pace import Pace
 log = logging.getLogger("pgq_core.worker")
 
 DIRECTORY = 30.0  # the lane directory is read when it has grown, and this often in any case
+LAST_RESORT = 60.0
 LINGER = 0.002  # with a backlog, wait this long for more free slots: bigger claims cost less
 TROUBLE = (*DISCONNECTED, asyncpg.PostgresError, DatabaseError)
 
@@ -67,6 +68,7 @@ class Worker:
         self._strangers: set[int] = set()
         self._drained = False
         self._directory_at = 0.0
+        self._resort_at = time.monotonic() + LAST_RESORT
         self._next_flow = 0.0
         self._place: str | None = None
         self._crowded: set[str | None] = set()  # queues whose last claim came back full
@@ -175,6 +177,8 @@ class Worker:
             await self._claim_limited()
         if (free := self._free()) > 0:
             await self._sweep(free)
+        if (free := self._free()) > 0:
+            await self._last_resort(free)
 
     async def _claim_plain(self, free: int, look: bool) -> None:
         """Claim over the ordinary lanes."""
@@ -297,6 +301,23 @@ class Worker:
         runs, _ = await self.crew.claimer.claim(plan, free, now=started)
         self._start(runs)
         self.pace.swept(started)
+
+    async def _last_resort(self, free: int) -> None:
+        """About once a minute read what should be empty for ever: a job found there is a bug of
+        ours, is counted, and runs all the same."""
+        now = time.monotonic()
+        if now < self._resort_at:
+            return
+        self._resort_at = now + LAST_RESORT * random.uniform(0.5, 1.5)
+        self.crew.claimer.due = DueMark()
+        if not (plan := self.lanes.below_floors()):
+            return
+        runs, _ = await self.crew.claimer.claim(plan, free, now=now)
+        self._start(runs)
+        if runs:
+            self.crew.claimer.below_floor += len(runs)
+            log.error("found %d jobs below a floor; please report this", len(runs))
+            self.distrust()
 
     def _start(self, runs: list[Running]) -> None:
         for run in runs:
@@ -450,5 +471,6 @@ class Worker:
     def distrust(self) -> None:
         """Somebody took our lease, or the connection broke: drop marks, compare leases."""
         self.lanes.forget()
+        self.crew.claimer.due = DueMark()
         self.crew.audit.wanted = True
         self._wake.set()

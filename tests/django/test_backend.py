@@ -188,7 +188,7 @@ def test_cancelled_jobs(db: Any) -> None:
 def test_a_task_that_is_gone(db: Any) -> None:
     """The result of a task that no longer exists gives an error that says so."""
     made = pgq_django.enqueue("gone.away", {"args": []}, headers={"backend": "default"})
-    with pytest.raises(TaskResultDoesNotExist, match="its task is gone: 'gone.away'"):
+    with pytest.raises(TaskResultDoesNotExist, match=r"its task is gone: 'gone\.away'"):
         task_backends["default"].get_result(f"pgq-{made}")
 
 

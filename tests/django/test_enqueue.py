@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -17,7 +19,13 @@ from pgq_django.models import Job, JobBody
 from tests.django.shop.models import Note
 from tests.django.shop.tasks import add, only_one, write_note
 
-ADD = "tests.django.shop.tasks.add"
+
+@contextmanager
+def rolled_back() -> Iterator[None]:
+    """A transaction that is rolled back."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
 
 
 def test_a_commit_keeps_the_job(db: Any) -> None:
@@ -33,9 +41,8 @@ def test_a_commit_keeps_the_job(db: Any) -> None:
 
 def test_a_rollback_takes_the_job_back(db: Any) -> None:
     """A job enqueued in a transaction that rolls back is gone."""
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with rolled_back():
         add.enqueue(1)
-        raise ZeroDivisionError
     assert not JobBody.objects.exists()
 
 
@@ -43,9 +50,8 @@ def test_a_savepoint_takes_only_its_own_job_back(db: Any) -> None:
     """A rolled-back savepoint loses the job enqueued inside it, and no other."""
     with transaction.atomic():
         kept = pgq_django.enqueue(add, args=[1])
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
+        with rolled_back():
             pgq_django.enqueue(add, args=[2])
-            raise ZeroDivisionError
     assert [job.id for job in JobBody.objects.all()] == [kept]
 
 
@@ -82,9 +88,8 @@ def test_on_commit(db: Any) -> None:
         assert handle.id is None
         assert not JobBody.objects.exists()
     assert JobBody.objects.get().id == handle.id
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with rolled_back():
         handle = pgq_django.enqueue_on_commit(add, args=[1])
-        raise ZeroDivisionError
     assert handle.id is None
 
 
@@ -96,9 +101,8 @@ def test_on_commit_checks_at_once(db: Any) -> None:
 
 def test_outside_survives_a_rollback(db: Any) -> None:
     """A job enqueued outside the transaction stays although the transaction rolls back."""
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with rolled_back():
         made = pgq_django.enqueue_outside("audit", {"who": "me"})
-        raise ZeroDivisionError
     assert JobBody.objects.get().id == made
 
 

@@ -104,8 +104,12 @@ class InsideATestCase(TestCase):
 class InATransactionTestCase(TransactionTestCase):
     """With real commits, and tables emptied after each test."""
 
-    available_apps = ["pgq_django", "tests.django.shop", "django.contrib.auth",
-                      "django.contrib.contenttypes"]  # fmt: skip  # noqa: RUF012
+    available_apps = [  # noqa: RUF012
+        "pgq_django",
+        "tests.django.shop",
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+    ]
 
     def test_first(self) -> None:
         """run_pending works on real commits, too."""

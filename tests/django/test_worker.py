@@ -62,7 +62,8 @@ def test_plain_and_coroutine_tasks_run(db: Any) -> None:
     assert thread.return_value.startswith("pgq-handler")
     assert context.return_value == 1
     assert plain.attempts == 1
-    assert plain.started_at and plain.finished_at and plain.started_at <= plain.finished_at
+    assert None not in (plain.started_at, plain.finished_at)
+    assert plain.started_at <= plain.finished_at
     assert Note.objects.count() == 2
 
 
@@ -151,7 +152,7 @@ def test_a_renamed_task_runs_its_old_jobs(db: Any) -> None:
 
 
 def test_options_by_environment(db: Any) -> None:
-    """Every flag of the worker can be given by environment; only the queues asked for are served."""
+    """Every flag can be given by environment; only the queues asked for are served."""
     mine = tasks.add.using(queue_name="mine").enqueue(1)
     other = tasks.add.enqueue(1)
     drain(PGQ_WORKER_QUEUE="mine, elsewhere", PGQ_WORKER_THREADS="1")

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from pgq_core import PgQueuer
+from tests.flow.bench import Bench
 from tests.flow.processes import Processes
 from tests.support import Databases
 
@@ -65,3 +66,11 @@ def processes(database: str, tmp_path: Path) -> Iterator[Processes]:
     started = Processes(database, tmp_path)
     yield started
     started.close()
+
+
+@pytest.fixture
+def bench(database: str) -> Iterator[Bench]:
+    """Connections for a state machine."""
+    made = Bench(database)
+    yield made
+    made.close()

@@ -36,11 +36,15 @@ async def keyed(on: Any, keys: Iterable[str], entrypoint: str = "work", **fields
     return await verbs.enqueue(on, entrypoint, len(wanted), concurrency_keys=wanted, **fields)
 
 
-async def claim_limited(on: Any, count: int = 10, *, worker: int = 1, cap: int = 5) -> Claim:
-    """Claim jobs under limits and keys, over all lanes that exist, as a worker does."""
+async def claim_limited(
+    on: Any, count: int = 10, *, worker: int = 1, cap: int = 5, entrypoint: str | None = None
+) -> Claim:
+    """Claim jobs under limits and keys, of one entrypoint or all, as a worker does."""
     lanes = await on.fetch(
-        "SELECT lane_id, kind, entrypoint FROM pgq_lanes WHERE kind <> 'alone' "
-        "GROUP BY lane_id, kind, entrypoint, priority ORDER BY priority, kind <> 'next', min(id)"
+        "SELECT lane_id, kind, entrypoint FROM pgq_lanes "
+        "WHERE kind <> 'alone' AND ($1::text IS NULL OR entrypoint = $1) "
+        "GROUP BY lane_id, kind, entrypoint, priority ORDER BY priority, kind <> 'next', min(id)",
+        entrypoint,
     )
     token = next(_tokens)
     rows = await verbs.call(

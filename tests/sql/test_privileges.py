@@ -80,7 +80,7 @@ async def prepare(on: Any) -> Scene:
     dead = await verbs.register(on)
     await verbs.enqueue(on, "lost", 4, unique_keys=["l1", "l2", "l3", "l4"])
     for crash in range(3):  # at the third, one is alone and one has been asked to stop
-        of = [await verbs.lane(on, "lost", kind=kind) for kind in ("plain", "alone")]
+        of = [await verbs.lane(on, "lost", kind=kind) for kind in ("plain", "again", "alone")]
         taken = (await verbs.claim(on, 2, worker=dead, of=of)).jobs
         if crash < 2:
             await verbs.silence(on, dead)

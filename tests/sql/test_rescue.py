@@ -166,9 +166,11 @@ async def test_a_worker_that_leaves_with_leases_stays_listed(conn: Any) -> None:
 async def test_a_job_that_kills_its_workers_is_quarantined(conn: Any) -> None:
     """The first crash requeues, from the second on a job runs alone, after the fourth it failed."""
     (job,) = await verbs.enqueue(conn, unique_keys="key")
-    plain, alone = await verbs.lane(conn), await verbs.lane(conn, kind="alone")
-    for crash, lane in ((1, plain), (2, alone), (3, alone)):
-        of = [plain] if crash == 1 else [plain, alone]
+    plain, again, alone = [
+        await verbs.lane(conn, kind=kind) for kind in ("plain", "again", "alone")
+    ]
+    for crash, lane in ((1, again), (2, alone), (3, alone)):
+        of = [plain] if crash == 1 else [plain, again, alone]
         (taken,) = (await verbs.claim(conn, of=of)).jobs
         assert (taken.attempt, taken.crashes) == (crash, crash - 1)
         assert await verbs.rescue(conn, 1) == {job: "lost"}
@@ -197,8 +199,8 @@ async def test_the_lane_of_suspects_is_listed(conn: Any) -> None:
     await verbs.rescue(conn, 1)
     assert len(taken) == 2
     rows = await verbs.call(conn, "lanes", entrypoints=["work"])
-    assert sorted(row["kind"] for row in rows) == ["alone", "plain"]
-    assert await verbs.count(conn, "pgq_lanes") == 2
+    assert sorted(row["kind"] for row in rows) == ["again", "alone", "plain"]
+    assert await verbs.count(conn, "pgq_lanes") == 3
 
 
 async def test_crashes_spend_no_attempt(conn: Any) -> None:

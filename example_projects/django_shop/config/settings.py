@@ -1,4 +1,4 @@
-"""Settings: PostgreSQL by SHOP_DATABASE (a name) and libpq's variables, the queue in the same place."""
+"""Settings: PostgreSQL by SHOP_DATABASE and libpq's variables; the queue is in the same place."""
 
 import os
 

@@ -1,14 +1,14 @@
 """What happens behind an order."""
 
 import asyncio
-import datetime
+from datetime import timedelta
 from typing import Any
 
-import pgq_django
 from django.conf import settings
 from django.db.models import F, Sum
 from django.utils import timezone
 
+import pgq_django
 from shop.http import Refused, post
 from shop.models import Order, Report
 
@@ -41,7 +41,7 @@ def charge(order_id: int) -> str:
 
 
 @task
-@pgq_django.options(timeout=datetime.timedelta(minutes=2))
+@pgq_django.options(timeout=timedelta(minutes=2))
 async def pack_order(order_id: int) -> str:
     """A coroutine task: asks the warehouse and waits for its answer on the worker's loop."""
     answer = await asyncio.to_thread(post, settings.WAREHOUSE_URL, {"order": order_id})

@@ -34,7 +34,7 @@ def place_order(request: HttpRequest) -> JsonResponse:
 
 
 @require_GET
-def show_order(request: HttpRequest, order: int) -> JsonResponse:
+def show_order(_: HttpRequest, order: int) -> JsonResponse:
     """How far an order is."""
     found = get_object_or_404(Order, pk=order)
     return JsonResponse(

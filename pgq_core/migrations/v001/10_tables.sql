@@ -38,7 +38,7 @@ CREATE TABLE pgq_lanes (
     kind text NOT NULL DEFAULT 'plain',
     queue text NOT NULL,
     entrypoint text NOT NULL,
-    CONSTRAINT pgq_lanes_kind CHECK (kind IN ('plain', 'alone', 'keyed', 'next'))
+    CONSTRAINT pgq_lanes_kind CHECK (kind IN ('plain', 'again', 'alone', 'keyed', 'next'))
 );
 
 CREATE INDEX pgq_lanes_lane_id ON pgq_lanes (lane_id);

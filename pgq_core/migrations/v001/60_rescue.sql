@@ -4,7 +4,8 @@
 -- leases deleted. In one statement the look for outcomes would predate the lock wait, and jobs just
 -- finished would run again.
 --
--- A job that was running in the first crash goes back to its lane; from the second on it waits in a
+-- A job that was running in the first crash goes back, into a lane of kind 'again' that is served
+-- before those of its priority which have not started yet; from the second on it waits in a
 -- lane of its own kind, 'alone', so that only the guilty one collects more; at the fourth it has
 -- failed. A job that may start only once has failed at the first. Returns what was decided.
 CREATE FUNCTION pgq_rescue(p_workers bigint [])
@@ -109,7 +110,13 @@ BEGIN
         SELECT
             v.job_id, v.attempt, v.spent, (v.crashes + 1)::smallint AS crashes, j.queue,
             j.entrypoint, j.priority,
-            CASE WHEN v.crashes + 1 >= 2 THEN 'alone' ELSE pgq_kind(j.concurrency_key) END AS kind
+            CASE
+                WHEN v.crashes + 1 >= 2 THEN 'alone'
+                WHEN j.concurrency_key IS NULL AND NOT EXISTS (
+                    SELECT FROM pgq_limits AS m WHERE m.entrypoint = j.entrypoint
+                ) THEN 'again'
+                ELSE pgq_kind(j.concurrency_key)
+            END AS kind
         FROM written AS w
         INNER JOIN verdict AS v ON v.job_id = w.job_id AND v.attempt = w.attempt
         CROSS JOIN LATERAL (

@@ -188,7 +188,8 @@ ON CONFLICT (entrypoint, scope) DO UPDATE SET
 $$;
 
 -- Judge the first p_window jobs of one keyed lane, in their order. A key has as many places as the
--- limit says, 1 without one. `take`: rows to claim, at most p_count. Behind a key without a free
+-- limit says, 1 without one. `take`: rows to claim, at most p_count; they hold their places already,
+-- since another lane of this claim may have jobs of the same key. Behind a key without a free
 -- place the rest is parked, and the places of a key that somebody parked waits for are handed over
 -- first. Under a rate per key, jobs that are too early take their place and are deferred until it is
 -- their turn. `dug`: how many rows that moved; `more`: it is worth coming back; `due`: seconds until
@@ -213,6 +214,7 @@ DECLARE
     v_park tid [];
     v_early tid [];
     v_waits double precision [];
+    v_jobs bigint [];
     v_scopes text [];
     v_waited_for text [];
     v_full boolean;
@@ -274,7 +276,7 @@ BEGIN
     ),
 
     taken AS MATERIALIZED (
-        SELECT f.place, f.scope, f.position, f.held
+        SELECT f.place, f.job_id, f.scope, f.position, f.held
         FROM fitting AS f
         WHERE f.turn <= f.allowed OR NOT v_per_key
         ORDER BY f.position
@@ -302,7 +304,8 @@ BEGIN
 
     SELECT
         (SELECT array_agg(t.place ORDER BY t.position) FROM taken AS t),
-        (SELECT array_agg(t.scope) FROM taken AS t),
+        (SELECT array_agg(t.job_id ORDER BY t.position) FROM taken AS t),
+        (SELECT array_agg(t.scope ORDER BY t.position) FROM taken AS t),
         (
             SELECT array_agg(s.place) FROM scoped AS s
             WHERE
@@ -314,8 +317,12 @@ BEGIN
         (SELECT array_agg(e.wait ORDER BY e.position) FROM early AS e),
         (SELECT array_agg(k.scope) FROM keys AS k WHERE k.waited_for AND k.free > 0),
         (SELECT count(*) = p_window FROM candidate)
-    INTO take, v_scopes, v_park, v_early, v_waits, v_waited_for, v_full;
+    INTO take, v_jobs, v_scopes, v_park, v_early, v_waits, v_waited_for, v_full;
 
+    INSERT INTO pgq_holders (job_id, entrypoint, scope)
+    SELECT t.id, p_limit.entrypoint, t.scope
+    FROM unnest(v_jobs, v_scopes) AS t (id, scope)
+    ON CONFLICT DO NOTHING;
     IF v_per_key THEN
         PERFORM pgq_book(p_limit, s.scope, count(*)::integer)
         FROM unnest(v_scopes) AS s (scope)
@@ -463,6 +470,11 @@ BEGIN
                 LIMIT greatest(0, v_room)
                 FOR UPDATE SKIP LOCKED
             ) AS t;
+            INSERT INTO pgq_holders (job_id, entrypoint, scope)
+            SELECT r.job_id, v_lane.entrypoint, 'limit'
+            FROM pgq_ready AS r
+            WHERE r.ctid = ANY(v_taken)
+            ON CONFLICT DO NOTHING;
         ELSIF v_room > 0 THEN
             -- A busy key at the head: park it and look behind it, within reason.
             v_window := 2 * v_room + 16;
@@ -506,15 +518,6 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT b.* FROM pgq_jobs AS b WHERE b.id = t.job_id OFFSET 0
         ) AS j
-    ),
-
-    held AS (
-        INSERT INTO pgq_holders (job_id, entrypoint, scope)
-        SELECT
-            b.id, b.entrypoint,
-            CASE WHEN b.concurrency_key IS NULL THEN 'limit' ELSE 'key:' || b.concurrency_key END
-        FROM body AS b
-        ON CONFLICT DO NOTHING
     ),
 
     unlocked AS (

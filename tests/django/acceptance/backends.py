@@ -1,4 +1,4 @@
-"""Our backend with the two handles Django's cases use: `results` and `clear()`; and a broken one."""
+"""Our backend with the handles Django's cases use, `results` and `clear()`; and a broken one."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ its repository (PGQ_BACKPORT_REPOSITORY may name a copy). Exit code 0: all that 
 and the broken backend was noticed.
 """
 
+# ruff: noqa: T201  (a program that reports)
+
 from __future__ import annotations
 
 import hashlib

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
 import pgq_django
 from pgq_django.compat import NATIVE
-
 from tests.django.shop.models import Note
 
 if NATIVE:
@@ -132,3 +132,10 @@ def later_or_never(exception: Exception, task_result: Any) -> float | None:
 def choosy(message: str) -> None:
     """Raise."""
     raise LookupError(message)
+
+
+@task
+@pgq_django.options(timeout=0.2, max_attempts=1)
+async def sleep_long() -> None:
+    """Never end by itself."""
+    await asyncio.Event().wait()
