@@ -11,12 +11,12 @@ from pgq_core.errors import InvalidInput
 ON, OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-def wants_worker(argument: bool) -> bool:
-    """`worker=`, unless the variable PGQ_WORKER says otherwise; `worker=False` stays False."""
+def wants_worker() -> bool:
+    """Yes, unless the variable PGQ_WORKER says no. Raises InvalidInput for other words."""
     word = os.environ.get("PGQ_WORKER", "").strip().lower()
     if word and word not in (*ON, *OFF):
         raise InvalidInput(f"PGQ_WORKER={word!r}: set it to 1 or 0")
-    return argument and word not in OFF
+    return word not in OFF
 
 
 def reloading() -> bool:

@@ -12,7 +12,8 @@ from contextlib import (
     contextmanager,
     nullcontext,
 )
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pgq_core import PgQueuer
@@ -64,26 +65,41 @@ def pgq_lifespan(
     work = WorkerOptions(
         concurrency=concurrency, queues=queues, shutdown_timeout=shutdown_timeout, **options
     )
+    database = partial(opened, pgq, dsn, pool_size, install)
+    observe = partial(observed, pgq, metrics, tracing)
+    return Opening(pgq, database, observe, inner, work if worker else None, signals).lifespan
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What an app opens, in this order; it closes in the opposite one."""
+
+    pgq: PgQueuer
+    database: Callable[[], AbstractAsyncContextManager[None]]
+    observe: Callable[[], Metrics | None]
+    inner: Inner | None
+    work: WorkerOptions | None
+    signals: bool
 
     @asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
+    async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:
+        """One life of the app."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(opened(pgq, dsn, pool_size, install))
-            runtime = Runtime(pgq, metrics=observed(pgq, metrics, tracing))
+            await stack.enter_async_context(self.database())
+            runtime = Runtime(self.pgq, metrics=self.observe())
             stack.enter_context(on_app(app, runtime))
             # Heard until the worker has ended: a second Ctrl-C comes while we wait for it.
-            stack.enter_context(chain(runtime) if signals else nullcontext())
-            state = {} if inner is None else await stack.enter_async_context(inner(app)) or {}
+            stack.enter_context(chain(runtime) if self.signals else nullcontext())
+            inner = nullcontext() if self.inner is None else self.inner(app)
+            state = await stack.enter_async_context(inner) or {}
             if KEY in state:
                 raise InvalidInput("two pgq lifespans for one app: PgqDep could mean either queue")
-            if wants_worker(worker):
-                runtime.supervisor = Supervisor(pgq, within_reload(work), runtime.metrics)
+            if self.work is not None and wants_worker():
+                runtime.supervisor = Supervisor(self.pgq, within_reload(self.work), runtime.metrics)
                 stack.push_async_callback(runtime.supervisor.close)
                 runtime.supervisor.start()
             stack.callback(runtime.stop)
             yield {**state, KEY: runtime}
-
-    return lifespan
 
 
 @asynccontextmanager

@@ -140,7 +140,7 @@ async def test_statistics_do_not_flip_the_plan(
 
 
 async def test_a_thousand_lanes(conn: Any) -> None:
-    """A claim over 1,000 lanes, 990 of them empty, touches at most 1.5 times what ten lanes cost."""
+    """A claim over 1,000 lanes, 990 of them empty, touches at most 1.5 times what ten cost."""
     await conn.execute(
         """
         INSERT INTO pgq_jobs (entrypoint, priority)

@@ -174,10 +174,11 @@ async def test_two_cancels_do_not_deadlock(conn: Any, connect: Connect) -> None:
         """
     )
     # Three ids that a hash gives back in rising order, while the table holds them in falling order.
-    for first in range(0, 300, 3):
-        three = [row[0] for row in await conn.fetch(DISTINCT, ids[first : first + 3])]
-        if three == sorted(three):
-            break
+    orders = [
+        [row[0] for row in await conn.fetch(DISTINCT, ids[first : first + 3])]
+        for first in range(0, 300, 3)
+    ]
+    three = next(order for order in orders if order == sorted(order))
     async with verbs.held(conn, end=UNDO):
         await conn.execute("SELECT FROM pgq_ready WHERE job_id = $1 FOR UPDATE", three[1])
         async with (

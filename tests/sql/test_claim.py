@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -101,7 +102,8 @@ async def test_many_claimers_at_once(conn: Any, connect: Connect) -> None:
             found += ids
         return found
 
-    taken = sum(await asyncio.gather(*(drain(i, on) for i, on in enumerate(claimers))), [])
+    found = await asyncio.gather(*(drain(i, on) for i, on in enumerate(claimers)))
+    taken = list(itertools.chain.from_iterable(found))
     assert len(taken) == len(set(taken)) == 600
     assert await verbs.count(conn, "pgq_ready") == 0
 

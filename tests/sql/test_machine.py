@@ -28,7 +28,7 @@ from pgq_core.worker.lanes import END, Stretch
 from tests.sql import verbs
 from tests.sql.conftest import EMPTY
 from tests.sql.hands import Hand
-from tests.sql.verbs import AGAIN, KEEP, NO_TIME, UNDO, Taken
+from tests.sql.verbs import AGAIN, ANY_AGE, KEEP, UNDO, Taken
 
 T = TypeVar("T")
 FINISHED = ("succeeded", "failed", "cancelled")
@@ -359,8 +359,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def prune(self) -> None:
-        ages = dict.fromkeys(("succeeded", "failed", "cancelled"), NO_TIME)
-        self.bench.run(verbs.call(self.bench.main, "prune", from_id=0, limit=100_000, **ages))
+        self.bench.run(verbs.call(self.bench.main, "prune", from_id=0, limit=100_000, **ANY_AGE))
         rows = self.bench.run(self.bench.main.fetch("SELECT unnest(job_ids) FROM pgq_leases"))
         leased = {row[0] for row in rows}
         self.jobs = {
@@ -423,8 +422,8 @@ def bench(database: str) -> Iterator[Bench]:
 def test_any_sequence_of_verbs(bench: Bench) -> None:
     """Whatever is enqueued, claimed, finished, lost, cancelled or rolled back, in any order:
     every job is in exactly the state it should be in, and none is lost or doubled."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Machine(bench),
+    run_state_machine_as_test(
+        lambda: Machine(bench),  # type: ignore[arg-type]  (any function that makes one will do)
         settings=settings(
             max_examples=int(os.environ.get("PGQ_TEST_EXAMPLES", "15")),
             stateful_step_count=40,

@@ -118,8 +118,7 @@ async def test_an_empty_lane_is_found_in_turn(conn: Any) -> None:
     mine = await hand(conn)
     await mine.claim(200)
     (job,) = await verbs.enqueue(conn, "name077")
-    found = [await mine.claim() for _ in range(4)]
-    assert sum(found, []) == [job]
+    assert [found for _ in range(4) for found in await mine.claim()] == [job]
 
 
 # -- the floor --------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 def statements() -> str:
     """The SQL of the page, whole."""
-    return "\n".join(re.findall(r"^```sql\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S))
+    blocks = re.compile(r"^```sql\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return "\n".join(blocks.findall(PAGE.read_text("utf-8")))
 
 
 class Back(Exception):
@@ -79,6 +80,7 @@ async def prepare(on: Any) -> Scene:
     failed = await verbs.worked(on, "failed", unique_keys="failed")
     dead = await verbs.register(on)
     await verbs.enqueue(on, "lost", 4, unique_keys=["l1", "l2", "l3", "l4"])
+    taken: list[verbs.Taken] = []
     for crash in range(3):  # at the third, one is alone and one has been asked to stop
         of = [await verbs.lane(on, "lost", kind=kind) for kind in ("plain", "again", "alone")]
         taken = (await verbs.claim(on, 2, worker=dead, of=of)).jobs
@@ -110,7 +112,7 @@ async def prepare(on: Any) -> Scene:
     return Scene(running, limited, keyed, dead, finished, failed, waiting)
 
 
-def limits(*names: str) -> dict[str, list[Any]]:
+def limits(*names: str) -> dict[str, Any]:
     """The arguments of declare_limits: two at a time, a hundred per second."""
     return {
         "unlimited": ["free"],
@@ -129,8 +131,8 @@ def limits(*names: str) -> dict[str, list[Any]]:
 async def plain_insert(on: Any, scene: Scene) -> None:
     """INSERT … RETURNING id, ready and deferred."""
     await on.fetch(
-        "INSERT INTO pgq_jobs (entrypoint, run_at) VALUES ('new', NULL), ('new', $1), ('work', NULL) "
-        "RETURNING id",
+        "INSERT INTO pgq_jobs (entrypoint, run_at) "
+        "VALUES ('new', NULL), ('new', $1), ('work', NULL) RETURNING id",
         FAR,
     )
 
@@ -219,8 +221,7 @@ async def upkeep(on: Any, scene: Scene) -> None:
 
 
 async def prune(on: Any, scene: Scene) -> None:
-    ages = dict.fromkeys(("succeeded", "failed", "cancelled"), NO_TIME)
-    (row,) = await verbs.call(on, "prune", from_id=0, limit=1000, **ages)
+    (row,) = await verbs.call(on, "prune", from_id=0, limit=1000, **verbs.ANY_AGE)
     assert row["pruned"] > 0
 
 
@@ -386,8 +387,7 @@ FORBIDDEN = {
         "SELECT nextval('pgq_positions')",
         "SELECT setval('pgq_idle', 1)",
         "SELECT pgq_wake('')",
-        "INSERT INTO pgq_attempts (job_id, attempt, outcome, finished_at) "
-        "VALUES (1, 1, 'failed', now())",
+        "INSERT INTO pgq_attempts (job_id, attempt, outcome) VALUES (1, 1, 'failed')",
     ],
     "worker": [
         "UPDATE pgq_jobs SET payload = 'x'",

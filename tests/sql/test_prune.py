@@ -17,8 +17,8 @@ DAY = timedelta(days=1)
 
 async def prune(on: Any, from_id: int = 0, limit: int = 1000, **ages: timedelta) -> Any:
     """One step; every age that is not given is zero."""
-    ages = dict.fromkeys(("succeeded", "failed", "cancelled"), NO_TIME) | ages
-    return (await verbs.call(on, "prune", from_id=from_id, limit=limit, **ages))[0]
+    values = verbs.ANY_AGE | ages
+    return (await verbs.call(on, "prune", from_id=from_id, limit=limit, **values))[0]
 
 
 async def aged(on: Any, job: int, age: timedelta) -> int:
@@ -41,7 +41,7 @@ async def test_by_outcome_and_age(conn: Any, outcome: str) -> None:
         for other in ("succeeded", "failed", "cancelled")
         if other != outcome
     ]
-    ages = dict.fromkeys(("succeeded", "failed", "cancelled"), 9 * DAY) | {outcome: DAY}
+    ages: dict[str, Any] = dict.fromkeys(verbs.ANY_AGE, 9 * DAY) | {outcome: DAY}
     assert (await prune(conn, **ages))["pruned"] == 1
     assert set(await verbs.states(conn)) == {young, *others}
     assert old not in {row["job_id"] for row in await conn.fetch("SELECT job_id FROM pgq_attempts")}

@@ -23,6 +23,7 @@ SCHEMA = "public"
 BEGINNING = datetime(1970, 1, 1, tzinfo=timezone.utc)
 END = 2**63 - 1
 NO_TIME = timedelta(0)
+ANY_AGE: dict[str, Any] = dict.fromkeys(("succeeded", "failed", "cancelled"), NO_TIME)
 AGAIN = ("retry", "snooze", "interrupted")
 UNDO = "ROLLBACK"
 KEEP = "COMMIT"

@@ -25,7 +25,7 @@ def test_the_first_look_reads_from_the_beginning() -> None:
 
 
 def test_looks_read_from_shortly_before_the_mark() -> None:
-    """After a look only the last two seconds are read again, and once a second all from the floor."""
+    """A look reads the last two seconds again, and once a second all from the floor."""
     due = DueMark()
     due.begin(100.0)
     due.learn(look(5000.0, promoted=10), xid=7)
@@ -34,7 +34,7 @@ def test_looks_read_from_shortly_before_the_mark() -> None:
 
 
 def test_a_bounded_promotion_does_not_move_the_mark() -> None:
-    """When a look promoted as many as it may, the next one reads from the same place: there is more."""
+    """When a look promoted all it may, the next one reads from the same place: there is more."""
     due = DueMark()
     due.begin(100.0)
     due.learn(look(5000.0, promoted=1000), xid=7)

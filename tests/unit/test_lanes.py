@@ -87,7 +87,7 @@ def test_other_kinds_are_not_in_the_plan() -> None:
 
 @pytest.mark.parametrize("rule", [("q", ""), ("q", "e2")])
 def test_paused_lanes_are_left_out(rule: tuple[str, str]) -> None:
-    """A paused queue, or one entrypoint of it, is not claimed and not swept; resuming brings it back."""
+    """A paused queue, or entrypoint of it, is neither claimed nor swept until it is resumed."""
     lanes = lanes_of([5, 5])
     for lane in lanes.by_id.values():
         lane.mark = 10 * WINDOW
@@ -122,7 +122,7 @@ def test_empty_lanes_are_probed_in_turn(count: int) -> None:
 
 
 def test_a_named_lane_is_probed_at_once() -> None:
-    """A lane named by a wake-up is in the next plan, whatever was seen, and only once beyond turn."""
+    """A lane named by a wake-up is in the next plan, whatever was seen there."""
     lanes = all_empty(4 * PROBES)
     for name in range(1, 4 * PROBES + 1, 37):
         assert lanes.name(name)
@@ -222,7 +222,7 @@ def test_forgetting() -> None:
 
 @given(st.integers(0, 10 * SLICE), st.integers(0, 10 * SLICE))
 def test_sweeps_cover_everything_between_floor_and_window(floor: int, more: int) -> None:
-    """Slice by slice sweeps read all between floor and window, none bigger than a slice, then anew."""
+    """Slice by slice sweeps read all between floor and window, and then begin anew."""
     lanes = lanes_of([5])
     lane = lanes.by_id[1]
     lane.floor, lane.mark = floor, floor + more

@@ -108,8 +108,8 @@ def test_wrong_names(name: Any) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"queue": ""}, {"priority": 99_999}, {"max_attempts": 0}, {"max_attempts": 40_000}, {"timeout": 0},
-     {"timeout": -1}],
+    [{"queue": ""}, {"priority": 99_999}, {"max_attempts": 0}, {"max_attempts": 40_000},
+     {"timeout": 0}, {"timeout": -1}],
 )  # fmt: skip
 def test_wrong_options(wrong: dict[str, Any]) -> None:
     """An option out of its range is refused by name when the handler is registered."""

@@ -20,8 +20,8 @@ def test_rules(cron: str) -> None:
 
 @pytest.mark.parametrize(
     "cron",
-    ["", "  ", "* * * *", "* * * * * *", "61 * * * *", "0 25 * * *", "nonsense", "@never", "a b c d e",
-     "0 0 31 2 *", None, 5],
+    ["", "  ", "* * * *", "* * * * * *", "61 * * * *", "0 25 * * *", "nonsense", "@never",
+     "a b c d e", "0 0 31 2 *", None, 5],
 )  # fmt: skip
 def test_what_is_no_rule(cron: Any) -> None:
     """What is no rule is refused by name, with an example of one."""

@@ -10,9 +10,7 @@ from pgq_core import migrations, sql
 from pgq_core.sql import load, parse, quote
 
 NAMES = sorted(
-    entry.name.removesuffix(".sql")
-    for entry in files(sql).iterdir()
-    if entry.name.endswith(".sql")
+    entry.name.removesuffix(".sql") for entry in files(sql).iterdir() if entry.name.endswith(".sql")
 )
 
 
