@@ -46,3 +46,14 @@ def test_commands_exist(page: Path) -> None:
         own = options_of(commands) | (options_of(KNOWN[named]) if named else set())
         for option in OPTION.findall(" ".join(words)):
             assert option in own, f"{page.name}: pgq-core {' '.join(words)} has no {option}"
+
+
+def test_tox_environments_exist() -> None:
+    """Each environment of tox that CONTRIBUTING names stands in tox.ini."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tox = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    for name in re.findall(r"tox -e ([a-z0-9-]+)", text):
+        stem = name.rstrip("0123456789")
+        factors = re.search(rf"^\[testenv:{stem}\{{[^]]*\b{name[len(stem) :]}\b", tox, re.MULTILINE)
+        listed = re.search(rf"^env_list =[^[]*(?<![\w-]){name}(?![\w-])", tox, re.MULTILINE)
+        assert f"[testenv:{name}]" in tox or factors or listed, name

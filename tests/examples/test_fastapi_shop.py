@@ -73,11 +73,12 @@ async def test_nothing_is_lost_when_a_worker_dies_and_a_deploy_happens(
     serve: Serve, conn: Any
 ) -> None:
     """Every order answered with 200 is charged exactly once and shipped, whatever happens."""
-    doomed = await open_shop(serve).up()
-    old = await open_shop(serve).up()
-    customers = Customers(old)
+    doomed = await open_shop(serve, SHOP_BANK_SECONDS="600").up()  # it will hold what it takes
+    customers = Customers(doomed)
     first = asyncio.create_task(customers.buy(COUNT // 2))
     await eventually(holds_jobs(conn, doomed))
+    old = await open_shop(serve).up()
+    customers.shop = old
     doomed.kill()
 
     await first

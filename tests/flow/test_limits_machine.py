@@ -40,9 +40,7 @@ class Machine(RuleBasedStateMachine):
         self.jobs: dict[int, Model] = {}
         self.running: dict[int, Taken] = {}
         self.limit = 1
-        self.most: Counter[str | None] = (
-            Counter()
-        )  # per key: how many were begun under older limits
+        self.most: Counter[str | None] = Counter()  # places taken under an older limit
         self.workers = [self.run(verbs.register(self.on)) for _ in range(2)]
         self.run(steps.limit(self.on, concurrency=1))
 
@@ -92,8 +90,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1))
     def claim_alone(self, which: int) -> None:
-        lane = self.run(verbs.lane(self.on, kind="alone"))
-        claimed = self.run(verbs.claim(self.on, 1, of=[lane], worker=self.workers[which]))
+        lanes = [self.run(verbs.lane(self.on, "work", priority, "alone")) for priority in (1, 5)]
+        claimed = self.run(verbs.claim(self.on, 1, of=lanes, worker=self.workers[which]))
         for taken in claimed.jobs:
             self.start(taken)
 

@@ -423,7 +423,7 @@ def test_any_sequence_of_verbs(bench: Bench) -> None:
     """Whatever is enqueued, claimed, finished, lost, cancelled or rolled back, in any order:
     every job is in exactly the state it should be in, and none is lost or doubled."""
     run_state_machine_as_test(
-        lambda: Machine(bench),  # type: ignore[arg-type]  (any function that makes one will do)
+        lambda: Machine(bench),  # type: ignore[arg-type]
         settings=settings(
             max_examples=int(os.environ.get("PGQ_TEST_EXAMPLES", "15")),
             stateful_step_count=40,

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(__file__).with_name("program.py")
 ROOT = Path(pgq_core.__file__).parent.parent
-FAR = 30.0  # a poll this far away proves that something else woke the worker
+FAR = 60.0  # a poll this far away proves that something else woke the worker
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 
 def sleep_far(monkeypatch: Any) -> None:
-    """Workers with `idle_look=FAR` look twice within 0.3 s of their last job, then sleep far."""
-    monkeypatch.setattr(pace, "GROWTH", 50)
+    """Workers with `idle_look=FAR` look twice within a second of their last job, then sleep far."""
+    monkeypatch.setattr(pace, "GROWTH", 100)
 
 
 @asynccontextmanager
@@ -61,7 +61,8 @@ async def asleep(worker: Worker, seconds: float = FAR / 3) -> None:
     """Wait until the worker is idle and means to sleep that long."""
 
     async def far() -> bool:
-        return worker.pace.next_look - time.monotonic() > seconds and not worker.pace.hungry
+        left = worker.pace.next_look - time.monotonic()  # infinite while a claim is under way
+        return seconds < left < 2 * FAR and not worker.pace.hungry
 
     await eventually(far, what="the worker sleeps")
 

@@ -171,10 +171,11 @@ async def test_idle_workers_do_not_multiply_the_work(database: str, conn: Connec
             await finished(conn, await outside.enqueue("work"))
             await asyncio.sleep(2)  # their looks after the first job grow rare
             before, began = meter.count, time.monotonic()
+            ids = []
             for _ in range(100):
-                id_ = await outside.enqueue("work")
+                ids.append(await outside.enqueue("work"))
                 await asyncio.sleep(0.008)
-            await finished(conn, id_)
+            await finished(conn, ids[-1])
             lasted = time.monotonic() - began
             spent = meter.count - before
         # What they spend while idle anyway is not the jobs' fault: 1.5 a second each.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections import Counter
 
 import pytest
 
@@ -96,14 +95,16 @@ async def test_poison_job_is_quarantined(
             "SELECT count(*) FROM pgq_job_states "
             "WHERE state NOT IN ('succeeded', 'failed', 'cancelled')"
         )
-        return left == 0
+        return bool(left == 0)
 
     await eventually(done, patience=60)
     assert deaths <= 4
     assert await outcomes(conn, poison) == ["lost", "lost", "lost", "failed"]
     assert await finished(conn, *neighbours) == ["succeeded"] * 60
     assert processes.log.started_twice() == []
-    assert set(Counter(line.job for line in processes.log.lines("end")).values()) == {1}
+    # One that had ended when its worker died, its outcome not yet written, runs again; it counts once.
+    written = "SELECT count(*) FROM pgq_attempts WHERE outcome = 'succeeded'"
+    assert await conn.fetchval(written) == 60
 
 
 async def test_stopped_process_is_fenced(

@@ -25,7 +25,7 @@ from tests.worker.harness import (
     working,
 )
 
-SOON = 2.0  # far below a poll, far above a wake-up, whatever else this machine does
+SOON = 5.0  # far below a poll, far above a wake-up, whatever else this machine does
 PROMPT = 0.5  # milliseconds on a quiet machine
 assert FAR / 3 > 3 * SOON
 QUICK = {"idle_look": FAR, "prune": False}
