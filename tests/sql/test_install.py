@@ -263,38 +263,36 @@ async def test_missing(empty_database: str, connect: Connect, name: str) -> None
         await queries.check()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "public",
-        pytest.param(
-            "no_such_schema",
-            marks=pytest.mark.xfail(
-                strict=False, reason="a missing schema (3F000) is not told apart yet"
-            ),
-        ),
-    ],
-)
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda queries: queries.enqueue("work"),
-        lambda queries: queries.enqueue(["work", "work"]),
-        lambda queries: queries.cancel([1]),
-        lambda queries: queries.retry([1]),
-        lambda queries: queries.get_job(1),
-        lambda queries: queries.counts(),
-        lambda queries: queries.prune(),
-        lambda queries: queries.pause("default"),
-    ],
-    ids=["insert", "enqueue", "cancel", "retry", "get_job", "counts", "prune", "pause"],
-)
-async def test_every_verb_says_missing(
-    empty_database: str, connect: Connect, name: str, use: Callable[[Queries], Awaitable[Any]]
-) -> None:
-    """Without the tables, or without the schema, every verb raises SchemaMissing."""
+USES: dict[str, Callable[[Queries], Awaitable[Any]]] = {
+    "insert": lambda queries: queries.enqueue("work"),
+    "enqueue": lambda queries: queries.enqueue(["work", "work"]),
+    "cancel": lambda queries: queries.cancel([1]),
+    "retry": lambda queries: queries.retry([1]),
+    "get_job": lambda queries: queries.get_job(1),
+    "counts": lambda queries: queries.counts(),
+    "prune": lambda queries: queries.prune(),
+    "pause": lambda queries: queries.pause("default"),
+}
+FUNCTIONS = ("enqueue", "cancel", "retry", "prune")
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_every_verb_says_missing(empty_database: str, connect: Connect, use: str) -> None:
+    """Without the tables every verb raises SchemaMissing."""
     with pytest.raises(SchemaMissing):
-        await use(verbs.queries(await connect(), name))
+        await USES[use](verbs.queries(await connect()))
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_every_verb_misses_the_schema(
+    empty_database: str, connect: Connect, use: str, request: pytest.FixtureRequest
+) -> None:
+    """Without the schema itself every verb raises SchemaMissing too."""
+    if use in FUNCTIONS:
+        reason = "a function in a missing schema fails with 3F000, which is not told apart yet"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
+    with pytest.raises(SchemaMissing):
+        await USES[use](verbs.queries(await connect(), "no_such_schema"))
 
 
 async def test_outdated(conn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
