@@ -68,7 +68,8 @@ def check_timezone(name: str) -> ZoneInfo:
 
 # Clock changes. A rule with a fixed hour means the wall clock: a time that spring skips runs once,
 # right after the gap; a time that autumn repeats runs once, the first time. A rule whose hour is
-# `*` or `*/n` means elapsed time: it runs in both passes of the repeated hour, and skips nothing.
+# `*` or `*/n` means elapsed time: it runs in both passes of the repeated hour, and an hour that is
+# skipped is not made up for.
 _MARGIN = timedelta(hours=3)
 
 

@@ -1,4 +1,8 @@
-"""Limits and keys under any sequence of verbs: never exceeded, in order, nobody left behind."""
+"""Limits and keys under any sequence of verbs: never exceeded, in order, nobody left behind.
+
+Not collected yet: where a limit is lowered while jobs hold more places, model and queue differ.
+Run it by name: `pytest tests/flow/limits_machine.py`.
+"""
 
 from __future__ import annotations
 
