@@ -301,12 +301,21 @@ class PgQueuer:
         fellows = Fellows(jobs)
         rows = [self.prepare(job, check=check, fellows=fellows) for job in fellows]
         queries = self.queries if connection is None else self._queries_on(connection)
-        if self.pressure.max_depth:
-            await self.pressure.admit(rows, partial(queries.depth, on=connection), patience)
-        if connection is None and any(job.on_duplicate == "raise" for job in fellows):
+        if not self.pressure.max_depth:
+            return await self._insert(fellows, rows, queries, connection)
+        await self.pressure.admit(rows, partial(queries.depth, on=connection), patience)
+        try:
+            return await self._insert(fellows, rows, queries, connection)
+        finally:
+            self.pressure.landed(rows)
+
+    async def _insert(
+        self, jobs: Sequence[NewJob], rows: list[JobRow], queries: Queries, connection: Any
+    ) -> list[EnqueuedJob]:
+        if connection is None and any(job.on_duplicate == "raise" for job in jobs):
             async with queries.driver.transaction() as own:  # rolled back by DuplicateJob
-                return unduplicated(fellows, await queries.insert(rows, own))
-        return unduplicated(fellows, await queries.insert(rows, connection))
+                return unduplicated(jobs, await queries.insert(rows, own))
+        return unduplicated(jobs, await queries.insert(rows, connection))
 
     def batch(
         self,
@@ -376,9 +385,13 @@ class PgQueuer:
         """`enqueue_many` for plain functions: psycopg, or a Session or Connection of SQLAlchemy."""
         fellows, queries = Fellows(jobs), self._queries_on(connection)
         rows = [self.prepare(job, check=check, fellows=fellows) for job in fellows]
-        if self.pressure.max_depth:
-            self.pressure.admit_sync(rows, partial(queries.depth_sync, on=connection), patience)
-        return unduplicated(fellows, queries.insert_sync(rows, connection))
+        if not self.pressure.max_depth:
+            return unduplicated(fellows, queries.insert_sync(rows, connection))
+        self.pressure.admit_sync(rows, partial(queries.depth_sync, on=connection), patience)
+        try:
+            return unduplicated(fellows, queries.insert_sync(rows, connection))
+        finally:
+            self.pressure.landed(rows)
 
     def _queries_on(self, connection: Any) -> Queries:
         return self._queries or Queries(connection, self.schema, self.max_payload)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 
 from pgq_core.errors import QueueFull
 from pgq_core.models import JobRow
@@ -22,6 +23,7 @@ class Pressure:
     def __init__(self, max_depth: Mapping[str, int]) -> None:
         self.max_depth = dict(max_depth)
         self._seen: dict[str, tuple[float, int]] = {}
+        self._flying: Counter[str] = Counter()  # let through, not written yet
 
     async def admit(
         self,
@@ -29,13 +31,17 @@ class Pressure:
         depth_of: Callable[[str, int], Awaitable[int]],
         patience: float = 0.0,
     ) -> None:
-        """Let the rows through, or wait up to `patience` seconds, or raise QueueFull."""
-        end = time.monotonic() + patience
-        for queue, count in self._wanted(rows):
-            for pause in self._tries(queue, count, end):
-                await asyncio.sleep(pause)
-                if self._stale(queue):
-                    self._note(queue, await depth_of(queue, self.max_depth[queue] + 1))
+        """Let the rows through, or wait up to `patience` seconds, or raise QueueFull.
+
+        Once let through, they are to be reported as `landed`, written or not.
+        """
+        for queue, pause in self._looks(rows, time.monotonic() + patience):
+            await asyncio.sleep(pause)
+            if self._stale(queue):
+                before, flying = self._seen.get(queue), self._flying[queue]
+                depth = await depth_of(queue, self.max_depth[queue] + 1)
+                if self._seen.get(queue) is before:  # else somebody knows better by now
+                    self._seen[queue] = (time.monotonic(), depth + flying)
 
     def admit_sync(
         self,
@@ -44,34 +50,57 @@ class Pressure:
         patience: float = 0.0,
     ) -> None:
         """The same for plain functions."""
-        end = time.monotonic() + patience
-        for queue, count in self._wanted(rows):
-            for pause in self._tries(queue, count, end):
-                time.sleep(pause)
-                if self._stale(queue):
-                    self._note(queue, depth_of(queue, self.max_depth[queue] + 1))
+        for queue, pause in self._looks(rows, time.monotonic() + patience):
+            time.sleep(pause)
+            if self._stale(queue):
+                flying = self._flying[queue]
+                depth = depth_of(queue, self.max_depth[queue] + 1)
+                self._seen[queue] = (time.monotonic(), depth + flying)
 
-    def _wanted(self, rows: Sequence[JobRow]) -> list[tuple[str, int]]:
-        return list(Counter(row.queue for row in rows if row.queue in self.max_depth).items())
+    def landed(self, rows: Sequence[JobRow]) -> None:
+        """What was let through is written, or will never be."""
+        self._flying.subtract(self._counted(rows))
 
-    def _tries(self, queue: str, count: int, end: float) -> Iterator[float]:
-        """How long to pause before each look at the queue, until it has room for `count`."""
-        pause, wait = 0.0, 0.01
-        while True:
-            yield pause
-            moment, depth = self._seen[queue]
-            if depth + count <= self.max_depth[queue]:
-                self._seen[queue] = (moment, depth + count)
-                return
-            left = end - time.monotonic()
-            if left <= 0:
-                raise QueueFull(queue, self.max_depth[queue])
-            del self._seen[queue]
-            pause, wait = min(wait, left), min(wait * 1.5, 0.25)
+    def _counted(self, rows: Sequence[JobRow]) -> Counter[str]:
+        """How many of them are due, per queue that has a bound."""
+        now = datetime.now(timezone.utc)
+        return Counter(
+            row.queue
+            for row in rows
+            if row.queue in self.max_depth
+            and not row.delay
+            and (row.run_at is None or row.run_at <= now)
+        )
+
+    def _looks(self, rows: Sequence[JobRow], end: float) -> Iterator[tuple[str, float]]:
+        """How long to pause before each look at which queue, until all of them have room."""
+        taken: Counter[str] = Counter()
+        try:
+            for queue, count in self._counted(rows).items():
+                pause, wait = 0.0, 0.01
+                while True:
+                    yield queue, pause
+                    if self._take(queue, count):
+                        taken[queue] = count
+                        break
+                    left = end - time.monotonic()
+                    if left <= 0:
+                        raise QueueFull(queue, self.max_depth[queue])
+                    self._seen.pop(queue, None)
+                    pause, wait = min(wait, left), min(wait * 1.5, 0.25)
+        except BaseException:  # one queue of several is full, or nobody waits any more
+            self._flying.subtract(taken)
+            raise
+
+    def _take(self, queue: str, count: int) -> bool:
+        """Take room for so many, if there is as much."""
+        moment, depth = self._seen.get(queue, (0.0, self.max_depth[queue]))
+        if depth + count > self.max_depth[queue]:
+            return False
+        self._seen[queue] = (moment, depth + count)
+        self._flying[queue] += count
+        return True
 
     def _stale(self, queue: str) -> bool:
         moment, _ = self._seen.get(queue, (0.0, 0))
         return time.monotonic() - moment > FRESH
-
-    def _note(self, queue: str, depth: int) -> None:
-        self._seen[queue] = (time.monotonic(), depth)

@@ -70,7 +70,7 @@ def check_timezone(name: str) -> ZoneInfo:
 # right after the gap; a time that autumn repeats runs once, the first time. A rule whose hour is
 # `*` or `*/n` means elapsed time: it runs in both passes of the repeated hour, and an hour that is
 # skipped is not made up for.
-_MARGIN = timedelta(hours=3)
+_MARGIN = timedelta(hours=4)  # longer than any hour that a clock repeats
 
 
 def next_tick(cron: str, zone_name: str, after: datetime) -> datetime:
@@ -79,23 +79,17 @@ def next_tick(cron: str, zone_name: str, after: datetime) -> datetime:
 
     zone, elapsed = check_timezone(zone_name), means_elapsed_time(cron)
     after = after.astimezone(timezone.utc)
-    if calm(zone, after - _MARGIN, after + _MARGIN):
-        wall = croniter(cron, naive(after, zone)).get_next(datetime)
-        tick = instants(wall, zone, elapsed)
-        if tick and calm(zone, after, tick[0] + _MARGIN):
-            return tick[0]
-    return stepwise(croniter(cron, naive(after - _MARGIN, zone)), zone, elapsed, after)
-
-
-def stepwise(rule: object, zone: ZoneInfo, elapsed: bool, after: datetime) -> datetime:
-    """Walk the wall clock across a change of its offset."""
+    # Soon the clock is put back: times it shows already will come once more.
+    repeats = elapsed and offset(zone, after + _MARGIN) < offset(zone, after)
+    rule = croniter(cron, naive(after - _MARGIN if repeats else after, zone))
     best: datetime | None = None
     while True:
-        wall: datetime = rule.get_next(datetime)  # type: ignore[attr-defined]
-        for tick in instants(wall, zone, elapsed):
+        ticks = instants(rule.get_next(datetime), zone, elapsed)
+        for tick in ticks:
             if tick > after and (best is None or tick < best):
                 best = tick
-        if best is not None and wall > naive(best, zone) + _MARGIN:
+        # Later times of the clock are not shown earlier, the first time they are shown.
+        if ticks and best is not None and best <= ticks[0]:
             return best
 
 
@@ -112,20 +106,19 @@ def instants(wall: datetime, zone: ZoneInfo, elapsed: bool) -> list[datetime]:
 def gap_end(first: datetime, second: datetime, zone: ZoneInfo) -> datetime:
     """The first instant after a gap that lies between the two readings of a skipped time."""
     low, high = min(first, second), max(first, second)
-    offset = low.astimezone(zone).utcoffset()
+    before = offset(zone, low)
     while high - low > timedelta(seconds=1):
         middle = low + (high - low) / 2
-        if middle.astimezone(zone).utcoffset() == offset:
+        if offset(zone, middle) == before:
             low = middle
         else:
             high = middle
     return high.replace(microsecond=0)
 
 
-def calm(zone: ZoneInfo, start: datetime, end: datetime) -> bool:
-    """Whether the clock is surely not changed in between: same offset, less than a month apart."""
-    same = start.astimezone(zone).utcoffset() == end.astimezone(zone).utcoffset()
-    return same and end - start < timedelta(days=28)
+def offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    """How far the clock is ahead of UTC."""
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
 
 
 def naive(moment: datetime, zone: ZoneInfo) -> datetime:

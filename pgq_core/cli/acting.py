@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from pgq_core.cli import bulk
+from pgq_core.cli.bulk import filters, named
 from pgq_core.cli.group import command, json_option, with_queries
 from pgq_core.cli.output import print_json, say
-from pgq_core.cli.types import JOB_ID, name
+from pgq_core.cli.types import JOB_ID
 from pgq_core.models import JobState
 from pgq_core.queries import Queries
 
@@ -18,10 +20,8 @@ GOOD = {"retried", "would retry", "cancelled", "requested"}
 
 @command("retry")
 @click.argument("ids", type=JOB_ID, nargs=-1)
-@click.option("--failed", is_flag=True, help="Every failed job instead of IDS.")
-@click.option("--entrypoint", type=name, help="Only its jobs, with --failed.")
-@click.option("--queue", type=name, help="Only its jobs, with --failed.")
-@click.option("--dry-run", is_flag=True, help="Say what would be retried.")
+@click.option("--failed", is_flag=True, help="Every failed job instead of IDS; see the filters.")
+@filters()
 @json_option
 @with_queries
 async def retry(
@@ -30,19 +30,14 @@ async def retry(
     failed: bool,
     dry_run: bool,
     as_json: bool,
-    **filters: Any,
+    **chosen: Any,
 ) -> int:
     """Run finished jobs again, with all their attempts."""
-    if bool(ids) == failed or (ids and any(filters.values())):
-        raise click.UsageError("give ids, or --failed with --entrypoint and --queue")
+    if bool(ids) == failed or (ids and any(chosen.values())):
+        raise click.UsageError("give ids, or --failed with filters")
     if ids:
         return tell(await (would_retry(queries, ids) if dry_run else queries.retry(ids)), as_json)
-    count = await queries.bulk("retry", dry_run=dry_run, **filters)
-    if as_json:
-        print_json({"would_retry" if dry_run else "retried": count})
-    else:
-        say(f"{'would be retried' if dry_run else 'retried'}: {count}")
-    return 0
+    return await bulk.run(queries, "retry", "retried", as_json, dry_run=dry_run, **chosen)
 
 
 async def would_retry(queries: Queries, ids: Sequence[int]) -> dict[int, str]:
@@ -58,13 +53,26 @@ async def would_retry(queries: Queries, ids: Sequence[int]) -> dict[int, str]:
 
 
 @command("cancel")
-@click.argument("ids", type=JOB_ID, nargs=-1, required=True)
+@click.argument("ids", type=JOB_ID, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every unfinished job instead of IDS.")
+@filters(JobState.READY, JobState.DEFERRED, JobState.BLOCKED, JobState.RUNNING)
 @click.option("--reason", help="Kept with the job.")
 @json_option
 @with_queries
-async def cancel(queries: Queries, ids: Sequence[int], reason: str | None, as_json: bool) -> int:
+async def cancel(
+    queries: Queries,
+    ids: Sequence[int],
+    everything: bool,
+    reason: str | None,
+    as_json: bool,
+    **chosen: Any,
+) -> int:
     """Cancel jobs; a running one is asked to stop."""
-    return tell(await queries.cancel(ids, reason), as_json)
+    if [bool(ids), everything, named(chosen)].count(True) != 1 or (ids and any(chosen.values())):
+        raise click.UsageError("give ids, or filters, or --all")
+    if ids:
+        return tell(await queries.cancel(ids, reason), as_json)
+    return await bulk.run(queries, "cancel", "cancelled", as_json, reason=reason, **chosen)
 
 
 def tell(verdicts: dict[int, str], as_json: bool) -> int:

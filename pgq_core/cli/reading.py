@@ -1,4 +1,4 @@
-"""jobs, show, schedules."""
+"""jobs, show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pgq_core.cli.output import (
     print_json,
     print_table,
     say,
-    schedule_facts,
     short,
     shown,
     span,
@@ -93,24 +92,3 @@ def _print_attempt(attempt: Attempt) -> None:
     if error:
         text = error.get("traceback") or f"{error.get('type')}: {error.get('message')}"
         say("\n".join(f"  {line}" for line in str(text).rstrip().splitlines()))
-
-
-@command("schedules")
-@json_option
-@with_queries
-async def schedules(queries: Queries, as_json: bool) -> None:
-    """List the schedules."""
-    found = await queries.get_schedules()
-    if as_json:
-        return print_json([schedule_facts(schedule) for schedule in found])
-    print_table(
-        ("name", "cron", "time zone", "entrypoint", "queue", "next", "last", "paused"),
-        [
-            (
-                s["name"], s["cron"], s["timezone"], s["entrypoint"], s["queue"], s["next_at"],
-                s["last_at"], "" if s["paused_at"] is None else f"for {age(s['paused_at'])}",
-            )
-            for s in found
-        ],
-    )  # fmt: skip
-    return None

@@ -78,11 +78,12 @@ class Steering(Statements):
         created_before: datetime | None = None,
         limit: int | None = None,
         dry_run: bool = False,
+        reason: str | None = None,
     ) -> int:
         """`cancel`, `retry` or `delete` every job that matches, in batches of 500.
 
         Returns how many were changed; with `dry_run` how many would be tried. Without `states`
-        these are the ones the verb applies to.
+        these are the ones the verb applies to. `reason` is kept with jobs that are cancelled.
         """
         check_choice("verb", verb, ("cancel", "retry", "delete"))
         wanted = _STATES[verb] if states is None else [JobState(state).value for state in states]
@@ -92,13 +93,13 @@ class Steering(Statements):
         }  # fmt: skip
         changed = 0
         async for ids in self._matching(filters, limit):
-            changed += len(ids) if dry_run else await self._apply(verb, ids)
+            changed += len(ids) if dry_run else await self._apply(verb, ids, reason)
         return changed
 
-    async def _apply(self, verb: str, ids: list[int]) -> int:
+    async def _apply(self, verb: str, ids: list[int], reason: str | None) -> int:
         if verb == "delete":
             return await self.delete(ids)
-        verdicts = await (self.cancel(ids) if verb == "cancel" else self.retry(ids))
+        verdicts = await (self.cancel(ids, reason) if verb == "cancel" else self.retry(ids))
         return sum(
             verdict in ("cancelled", "requested", "retried") for verdict in verdicts.values()
         )

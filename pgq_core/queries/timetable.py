@@ -9,7 +9,7 @@ from pgq_core.errors import InvalidInput
 from pgq_core.models import check_smallint, check_text, encode_headers, encode_payload
 from pgq_core.queries import rows
 from pgq_core.queries.base import Statements
-from pgq_core.schedules import ScheduleRule, next_ticks
+from pgq_core.schedules import ScheduleRule, check_cron, next_ticks
 
 
 class Timetable(Statements):
@@ -19,10 +19,8 @@ class Timetable(Statements):
         """Every schedule with its next ticks; `declared` is False when no live code knows it."""
         found = []
         for row in await self.call("get_schedules"):
-            schedule = {**row, "headers": rows.decoded(row["headers"])}
-            planned = next_ticks(row["cron"], row["timezone"], datetime.now(timezone.utc), ticks)
-            schedule["ticks"] = [] if row["paused_at"] else planned
-            found.append(schedule)
+            headers = rows.decoded(row["headers"])
+            found.append({**row, "headers": headers, "ticks": planned(row, ticks)})
         return found
 
     async def set_schedule(
@@ -69,6 +67,17 @@ class Timetable(Statements):
     async def delete_schedule(self, name: str) -> None:
         """Delete it; one declared in code comes back with the next worker that declares it."""
         known(name, await self.call("delete_schedule", name=name))
+
+
+def planned(row: Any, count: int) -> list[datetime]:
+    """The next ticks; none while it is paused, or when the rule has become unreadable."""
+    if row["paused_at"] is not None:
+        return []
+    try:
+        check_cron(row["cron"])
+        return next_ticks(row["cron"], row["timezone"], datetime.now(timezone.utc), count)
+    except InvalidInput:
+        return []
 
 
 def known(name: str, found: list[Any]) -> Any:

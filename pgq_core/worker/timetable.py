@@ -10,7 +10,7 @@ from typing import Any
 from pgq_core.errors import InvalidInput
 from pgq_core.queries import Queries
 from pgq_core.registry import Registry
-from pgq_core.schedules import due_ticks, next_tick
+from pgq_core.schedules import check_cron, due_ticks, next_tick
 from pgq_core.worker.claimer import Claimer
 from pgq_core.worker.pace import Pace
 
@@ -52,11 +52,12 @@ class Timetable:
         name, cron, zone, expected = row["name"], row["cron"], row["timezone"], row["next_at"]
         try:
             ticks: list[datetime] = []
+            check_cron(cron)
             if expected is None:
                 upcoming = next_tick(cron, zone, row["now"])
             else:
                 ticks, upcoming = due_ticks(cron, zone, row["catch_up"], expected, row["now"])
-        except (InvalidInput, ValueError) as error:
+        except InvalidInput as error:
             log.error("schedule %r cannot be planned (%s); pausing it", name, error)
             await self.claimer.line.call("pause_schedule", name=name, paused=True)
             return

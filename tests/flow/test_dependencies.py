@@ -415,6 +415,21 @@ async def test_a_failure_is_not_forgotten_with_a_rollback(conn: Any, connect: Co
     assert await verbs.state(conn, job) == "cancelled"
 
 
+async def test_a_failure_nobody_could_act_on(conn: Any, connect: Connect) -> None:
+    """A predecessor fails while somebody else holds the successor, about to decide about it, and
+    then does not: the failure still counts when the rest has ended."""
+    first, second = await verbs.enqueue(conn, count=2)
+    job = await after(conn, first, second)
+    one, two = (await verbs.claim(conn)).jobs
+    other = await connect()
+    async with verbs.held(other, end=UNDO):
+        await other.execute("SELECT FROM pgq_blocked WHERE job_id = $1 FOR UPDATE", job)
+        await verbs.finish(conn, one, "failed", shut=False)
+    assert await verbs.state(conn, job) == "blocked"
+    await verbs.finish(conn, two)
+    assert await verbs.state(conn, job) == "cancelled"
+
+
 async def test_enqueue_rolled_back(conn: Any) -> None:
     """A dependent whose transaction rolls back leaves no edge behind."""
     (first,) = await verbs.enqueue(conn)

@@ -98,7 +98,7 @@ WHERE scope <> 'after';
 
 CREATE INDEX pgq_blocked_after ON pgq_blocked (job_id) WHERE scope = 'after';
 
-CREATE INDEX pgq_blocked_lane ON pgq_blocked (lane_id);
+CREATE INDEX pgq_blocked_lane ON pgq_blocked (lane_id, position);
 
 -- What a blocked job waits for: other jobs that have no last outcome yet.
 CREATE TABLE pgq_edges (

@@ -310,7 +310,6 @@ BEGIN
             SELECT array_agg(s.place) FROM scoped AS s
             WHERE
                 s.scope IN (SELECT x.scope FROM saturated AS x)
-                AND NOT s.held
                 AND s.job_id NOT IN (SELECT f.job_id FROM fitting AS f)
         ),
         (SELECT array_agg(e.place ORDER BY e.position) FROM early AS e),
