@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from pgq_core.batches import Batch, chained
-from pgq_core.db import Driver, unreachable
+from pgq_core.db import UNREACHABLE, Driver, unreachable
 from pgq_core.errors import DuplicateJob, NotBound, UnknownEntrypoint
 from pgq_core.hooks import Hook
 from pgq_core.models import (
@@ -26,13 +26,14 @@ from pgq_core.models import (
     NewJob,
     Schedule,
     encode_payload,
+    job_of,
     row_of,
 )
 from pgq_core.options import MAX_PAYLOAD, EntrypointOptions, Rate, WorkerOptions
 from pgq_core.poolers import open_driver
 from pgq_core.pressure import Pressure
 from pgq_core.queries import Queries
-from pgq_core.registry import Handler, Registry, is_async, takes_two
+from pgq_core.registry import Handler, Registry, is_async, refuse_generators, takes_two
 from pgq_core.retries import Backoff, BackoffRule
 from pgq_core.schedules import ScheduleRule
 from pgq_core.tasks import EntrypointSettings, TaskDecorator
@@ -105,8 +106,9 @@ class PgQueuer:
     ) -> AsyncIterator[PgQueuer]:
         """A PgQueuer on a pool of its own: `async with PgQueuer.connect(dsn) as pgq`.
 
-        `dsn` falls back to PGQ_DSN, DATABASE_URL, then libpq's variables. `statement_cache_size`
-        is asyncpg's, 0 behind a pooler unless given. Raises DatabaseUnreachable.
+        `dsn` falls back to PGQ_DSN, DATABASE_URL, then libpq's variables; SQLAlchemy's URLs
+        (`postgresql+asyncpg://`) are taken too. `statement_cache_size` is asyncpg's, 0 behind a
+        pooler unless given. Raises DatabaseUnreachable.
         """
         pgq, settings = cls(schema=schema, **options), {}
         if statement_cache_size is not None:
@@ -126,7 +128,7 @@ class PgQueuer:
         dsn = dsn or os.environ.get("PGQ_DSN") or os.environ.get("DATABASE_URL")
         try:
             driver = await open_driver(dsn, max_size, settings)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        except UNREACHABLE as error:
             raise unreachable(dsn, error) from error
         self.bind(driver)
         try:
@@ -158,8 +160,9 @@ class PgQueuer:
     ) -> Callable[[H], H]:
         """Register a handler: `async def` or `def`, taking `job` or `job, context`.
 
-        Its return value is the job's result. Raising retries with `backoff` until `max_attempts`
-        are spent (1: at most once); errors in `no_retry_on` fail at once. `timeout` is in seconds.
+        Its return value is the job's result. Raising retries with `backoff` (a Backoff, seconds, or
+        a function of the failures so far; at most a hundred years) until `max_attempts` are spent
+        (1: at most once); errors in `no_retry_on` fail at once. `timeout` is in seconds.
         `aliases` are old names whose jobs are served too. Raises InvalidInput or AlreadyRegistered.
         """
         options = EntrypointOptions(
@@ -213,7 +216,7 @@ class PgQueuer:
         catch_up: str = "last",
         queue: str = "default",
         priority: int = 5,
-        jitter: float = 0.0,
+        jitter: float | timedelta = 0.0,
         payload: Any = None,
         **options: Any,
     ) -> Callable[[H], H]:
@@ -232,6 +235,7 @@ class PgQueuer:
         )  # fmt: skip
 
         def register(handler: H) -> H:
+            refuse_generators(name, handler)
             self.registry.add_schedule(rule)
             self.entrypoint(entrypoint, queue=queue, priority=priority, **options)(
                 on_tick(rule, handler)
@@ -277,7 +281,7 @@ class PgQueuer:
         InvalidInput before any SQL; UnknownEntrypoint for a name not registered here, unless
         `check=False`.
         """
-        job = entrypoint if isinstance(entrypoint, NewJob) else NewJob(
+        job = job_of(
             entrypoint, payload, priority, queue, delay, run_at, unique_key, concurrency_key,
             None if headers is None else dict(headers), max_attempts, timeout, unique_for,
             unique_while, on_duplicate, after, on_failure,
@@ -366,7 +370,7 @@ class PgQueuer:
         patience: float = 0.0,
     ) -> int:
         """`enqueue` for plain functions, in a psycopg connection's or a Session's transaction."""
-        job = entrypoint if isinstance(entrypoint, NewJob) else NewJob(
+        job = job_of(
             entrypoint, payload, priority, queue, delay, run_at, unique_key, concurrency_key,
             None if headers is None else dict(headers), max_attempts, timeout, unique_for,
             unique_while, on_duplicate, after, on_failure,

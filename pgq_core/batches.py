@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pgq_core.errors import InvalidInput
-from pgq_core.models import EnqueuedJob, NewJob
+from pgq_core.models import EnqueuedJob, NewJob, waited_for
 from pgq_core.queries import Queries
 from pgq_core.queries.flow import BatchProgress
 
@@ -53,7 +53,7 @@ class Batch:
         if not self._jobs:
             raise InvalidInput("a batch needs at least one job: call batch.add(…)")
         ends = [
-            replace(job, after=(*job.after, *self._jobs), on_failure=policy)
+            replace(job, after=(*waited_for(job), *self._jobs), on_failure=policy)
             for job, policy in self._callbacks
         ]
         if self._connection is not None:
@@ -81,5 +81,5 @@ def chained(jobs: Sequence[NewJob]) -> list[NewJob]:
     """The same jobs, each waiting for the one before."""
     links: list[NewJob] = []
     for job in jobs:
-        links.append(replace(job, after=(*job.after, links[-1])) if links else job)
+        links.append(replace(job, after=(*waited_for(job), links[-1])) if links else job)
     return links

@@ -14,6 +14,7 @@ from pgq_core.errors import DatabaseError, DatabaseUnreachable
 
 # In a URL's parameters, or in libpq's key=value form, which asyncpg refuses but people try.
 _PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)", re.IGNORECASE)
+_DRIVER = re.compile(r"^(postgres(?:ql)?)\+(\w+)(?=://)", re.IGNORECASE)
 
 Connection = Any  # asyncpg.Connection or its pool proxy; asyncpg ships no types of its own
 Connect = Callable[[], Awaitable[Connection]]
@@ -34,6 +35,16 @@ DISCONNECTED = (
     asyncpg.InvalidSQLStatementNameError,
     asyncpg.DuplicatePreparedStatementError,
     asyncio.TimeoutError,
+)
+
+#: What a connection that could not be opened looks like. Before Python 3.11 asyncio's TimeoutError
+#: is not the one that is an OSError.
+UNREACHABLE = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    ValueError,
 )
 
 
@@ -131,13 +142,24 @@ class AsyncpgPoolDriver:
         return await (self._connect or connector_of(self.pool))()
 
 
-def begun(connection: Connection) -> Any:
+@asynccontextmanager
+async def begun(connection: Connection) -> AsyncIterator[None]:
     """A transaction, or a savepoint in one: READ COMMITTED, whatever the role's default is.
 
     Our functions look again after a lock wait; under REPEATABLE READ they would not see more.
     """
-    nested = connection.is_in_transaction()
-    return connection.transaction(isolation=None if nested else "read_committed")
+    if not connection.is_in_transaction():
+        async with connection.transaction(isolation="read_committed"):
+            yield
+        return
+    # Not by asyncpg's transaction(), which refuses one that was begun by a BEGIN of the caller's.
+    await connection.execute("SAVEPOINT pgq")
+    try:
+        yield
+    except BaseException:
+        await connection.execute("ROLLBACK TO SAVEPOINT pgq; RELEASE SAVEPOINT pgq")
+        raise
+    await connection.execute("RELEASE SAVEPOINT pgq")
 
 
 def connector(dsn: str | None = None, **settings: Any) -> Connect:
@@ -145,8 +167,8 @@ def connector(dsn: str | None = None, **settings: Any) -> Connect:
 
     async def connect() -> Connection:
         try:
-            return await asyncpg.connect(dsn, **settings)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            return await asyncpg.connect(plain_dsn(dsn), **settings)
+        except UNREACHABLE as error:
             raise unreachable(dsn, error) from error
 
     return connect
@@ -164,12 +186,21 @@ def unreachable(dsn: str | None, error: BaseException) -> DatabaseUnreachable:
     )
 
 
+def plain_dsn(dsn: str | None) -> str | None:
+    """A DSN as asyncpg takes it. SQLAlchemy's names a driver (`postgresql+asyncpg://`), and with
+    asyncpg calls sslmode ssl."""
+    if dsn is None or (named := _DRIVER.match(dsn)) is None:
+        return dsn
+    plain = named[1] + dsn[named.end() :]
+    return re.sub(r"([?&])ssl=", r"\1sslmode=", plain) if named[2] == "asyncpg" else plain
+
+
 def hide_password(dsn: str) -> str:
     """A DSN that can be shown to people: no password before the @, nor among the parameters."""
-    scheme, found, rest = dsn.partition("://")
+    shown = _PASSWORD.sub(r"\1***", dsn)
+    scheme, found, rest = shown.partition("://") if "://" in shown else ("", "", shown)
     user, at, host = rest.rpartition("@")
-    shown = f"{scheme}://{user.partition(':')[0]}@{host}" if found and at else dsn
-    return _PASSWORD.sub(r"\1***", shown)
+    return f"{scheme}{found}{user.partition(':')[0]}@{host}" if at else shown
 
 
 def connector_of(pool: Any) -> Connect:

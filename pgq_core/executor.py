@@ -8,6 +8,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Protocol
 
 from pgq_core.errors import LeaseLost
@@ -26,8 +27,6 @@ from pgq_core.registry import Entrypoint
 from pgq_core.retries import delay_after
 
 log = logging.getLogger("pgq_core.executor")
-
-LONGEST = 3.2e9  # seconds: a hundred years
 
 
 class Control(Protocol):
@@ -64,7 +63,7 @@ async def execute(
             value = await in_thread(control, threads, entry.handler, arguments)
             if inspect.isawaitable(value):
                 value = await value
-        if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        if isinstance(value, (GeneratorType, AsyncGeneratorType)):
             raise TypeError("the handler gave a generator, whose body never ran; use `return`")
     except BaseException as error:  # noqa: BLE001  (SystemExit ends the attempt, not the worker)
         return judge(control, entry, error)
@@ -153,7 +152,7 @@ def failed(control: Control, entry: Entrypoint, error: BaseException) -> Outcome
     delay = error.delay if isinstance(error, Retry) else None
     if delay is None:
         try:
-            delay = min(delay_after(options.backoff, spent), LONGEST)
+            delay = delay_after(options.backoff, spent)
         except Exception:
             log.exception("the backoff of %s failed; retrying in 10 s", entry.name)
             delay = 10.0

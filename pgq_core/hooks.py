@@ -23,7 +23,10 @@ class Hook(Protocol):
         """Entered around the handler, in its task."""
 
     def finished(self, job: Job, outcome: Outcome, seconds: float) -> None:
-        """Called when an attempt has an outcome; `seconds` it ran."""
+        """Called once for every attempt that was entered, when it has ended; `seconds` it ran.
+
+        An attempt that lost its lease ends as `lost`: another worker decides about its job.
+        """
 
 
 def around(hooks: Iterable[Hook], job: Job) -> ExitStack:

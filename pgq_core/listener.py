@@ -3,8 +3,9 @@
 It has its own event loop, so that a handler which blocks the worker's loop leaves the process
 "alive, stalled" and not dead. On a direct connection it holds a session lock that PostgreSQL frees
 the moment the process is gone. LISTEN is tested by notifying itself: behind a pooler in transaction
-mode it would be accepted and deliver nothing; then we poll, take no lock, and say so. A direct line
-(`connect`) beside the pooler brings both back.
+mode it would be accepted and deliver nothing; then we are "polling", take no lock, and say so. A
+direct line (`connect`) beside the pooler brings both back. Where nothing arrives and no pooler
+explains it, or on a line that was said to be direct, we poll too, but are "deaf": a fault.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Sentinel:
         self._hear = hear
         self._listen = listen
         self._connect = connect or queries.driver.connect
+        self._direct = connect is not None
         self._home = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._ready: asyncio.Future[None] = self._home.create_future()
@@ -257,13 +259,20 @@ class Sentinel:
         try:
             await asyncio.wait_for(echo.wait(), 2)
         except asyncio.TimeoutError:
-            if self.pulse.listener != "deaf":
-                log.warning("notifications do not arrive (a pooler in transaction mode?); polling")
-            self.pulse.listener = "deaf"
-            await connection.execute("UNLISTEN *", timeout=10)
+            await self._do_without(connection)
             return False
         self.pulse.listener = "listening"
         return True
+
+    async def _do_without(self, connection: Any) -> None:
+        """Poll; behind a pooler that is nobody's fault."""
+        pooled = not self._direct and await behind_pooler(connection)
+        state = "polling" if pooled else "deaf"
+        if self.pulse.listener != state:
+            why = "through this pooler" if pooled else "and no pooler explains it"
+            log.warning("notifications do not arrive, %s; polling", why)
+        self.pulse.listener = state
+        await connection.execute("UNLISTEN *", timeout=10)
 
     async def _shout(self, connection: Any, message: str) -> None:
         """Notify ourselves. Behind a pooler from a connection beside: both statements on one would
@@ -281,7 +290,8 @@ class Sentinel:
         """Tell the database that we live. The clock starts before the statement is sent."""
         sent = time.monotonic()
         silent = sent - self.pulse.ticked
-        stalled = silent if silent > max(1.0, self.interval) else 0.0
+        ticking = self.pulse.connections > 0  # the worker's loop waits for our first beat
+        stalled = silent if ticking and silent > max(1.0, self.interval) else 0.0
         if stalled:
             log.warning("the event loop has been blocked for %.1f s; its jobs go on", stalled)
         rows = await self._call(

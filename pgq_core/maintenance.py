@@ -8,13 +8,13 @@ import random
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import asyncpg
 
 from pgq_core.db import DISCONNECTED
 from pgq_core.errors import PgqError
+from pgq_core.options import WorkerOptions
 from pgq_core.queries import Queries
 
 log = logging.getLogger("pgq_core.maintenance")
@@ -51,11 +51,12 @@ def report(rows: list[Any]) -> None:
 class Upkeep:
     """Once a minute, on any connection of the driver: sweep, rescue what nobody owns, prune."""
 
-    def __init__(self, queries: Queries, prune: bool, every: float = 60.0) -> None:
+    def __init__(self, queries: Queries, options: WorkerOptions, every: float = 60.0) -> None:
         self.queries = queries
-        self.prune = prune
+        self.options = options
         self.every = every
-        self._position = 0
+        self._job = 0
+        self._batch = 0
 
     async def run(self) -> None:
         """Tidy for ever; an error is logged and the next round tries again."""
@@ -74,23 +75,21 @@ class Upkeep:
         orphans = [row["worker_id"] for row in await self.queries.call("orphans")]
         if orphans:
             report(await self.queries.call("rescue", workers=orphans))
-        if self.prune:
+        self._batch = await self.queries.prune_batches(self._batch) or 0
+        if self.options.prune:
             await self._prune()
 
     async def _prune(self) -> None:
-        """Batches from the remembered id on, at most a tenth of the time, at most ten seconds."""
-        end = time.monotonic() + 10
+        """Steps from the remembered id on, at most a tenth of the time, at most ten seconds."""
+        end, options = time.monotonic() + 10, self.options
         while time.monotonic() < end:
             started = time.monotonic()
-            row = (
-                await self.queries.call(
-                    "prune", from_id=self._position, limit=500, succeeded=timedelta(days=7),
-                    failed=timedelta(days=30), cancelled=timedelta(days=7),
-                )
-            )[0]  # fmt: skip
-            if row["last_id"] is None or row["pruned"] == 0:
-                # Nothing old enough here: the next round begins at the start again.
-                self._position = 0
+            step = await self.queries.prune_some(
+                self._job, 500, options.keep_succeeded, options.keep_failed, options.keep_cancelled
+            )
+            if step.last_id is None or not step.old:
+                # What comes behind is younger still: the next round begins at the start again.
+                self._job = 0
                 return
-            self._position = row["last_id"]
+            self._job = step.last_id
             await asyncio.sleep(9 * (time.monotonic() - started))

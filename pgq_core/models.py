@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
 from graphlib import CycleError, TopologicalSorter
@@ -13,6 +14,14 @@ from typing import Any, NamedTuple
 
 from pgq_core.errors import InvalidInput
 from pgq_core.options import MAX_PAYLOAD
+
+MAX_DEPTH = 500  # Python 3.10 reads about 900 levels, PostgreSQL about 10,000
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(r"[][{}]")
+
+UNIQUE_WHILE = ("unfinished", "waiting")
+ON_DUPLICATE = ("keep", "replace", "raise")
+ON_FAILURE = ("run", "skip", "cancel", "only")
 
 
 class Priority(IntEnum):
@@ -44,14 +53,18 @@ class JobState(str, Enum):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request to run an entrypoint, as read from the database."""
+    """One request to run an entrypoint, as read from the database.
+
+    `max_attempts` is a number for a handler; looked at from outside it is None where the job leaves
+    it to its entrypoint, whose setting only the workers know.
+    """
 
     id: int
     queue: str
     entrypoint: str
     priority: int
     attempt: int
-    max_attempts: int
+    max_attempts: int | None
     payload: bytes
     headers: dict[str, Any]
     created_at: datetime
@@ -116,6 +129,20 @@ class NewJob:
     on_failure: str | None = None
 
 
+def job_of(entrypoint: str | NewJob, *rest: Any) -> NewJob:
+    """The job that `enqueue` was given: whole, or its fields in order. Raises InvalidInput."""
+    if not isinstance(entrypoint, NewJob):
+        return NewJob(entrypoint, *rest)
+    for name, value, default in zip(_FIELDS, rest, _DEFAULTS, strict=True):
+        if value is not default and value != default:
+            raise InvalidInput(f"{name}={value!r} beside a NewJob: give it to the NewJob instead")
+    return entrypoint
+
+
+_FIELDS = tuple(each.name for each in fields(NewJob))[1:]
+_DEFAULTS = tuple(each.default for each in fields(NewJob))[1:]
+
+
 @dataclass(slots=True, frozen=True)
 class EnqueuedJob:
     """What became of one enqueued job: its id, and whether it is new or the holder of its key."""
@@ -154,9 +181,9 @@ def row_of(
     """
     if job.unique_key is None and (job.unique_for is not None or job.on_duplicate != "keep"):
         raise InvalidInput("unique_for= and on_duplicate= need a unique_key=")
-    check_choice("on_failure", job.on_failure or "cancel", ("run", "skip", "cancel", "only"))
-    check_choice("on_duplicate", job.on_duplicate, ("keep", "replace", "raise"))
-    check_choice("unique_while", job.unique_while, ("unfinished", "waiting"))
+    check_choice("on_failure", job.on_failure or "cancel", ON_FAILURE)
+    check_choice("on_duplicate", job.on_duplicate, ON_DUPLICATE)
+    check_choice("unique_while", job.unique_while, UNIQUE_WHILE)
     run_at, delay = due_of(job.run_at, job.delay)
     return JobRow(
         check_text("entrypoint", job.entrypoint),
@@ -170,7 +197,7 @@ def row_of(
         encode_headers(job.headers),
         None if job.max_attempts is None else check_smallint("max_attempts", job.max_attempts, 1),
         check_timeout(job.timeout),
-        None if job.unique_for is None else due_of(None, job.unique_for)[1],
+        check_period(job.unique_for),
         "waiting" if job.unique_while == "waiting" else None,
         encode_after(job.after, fellows),
         job.on_failure,
@@ -187,7 +214,7 @@ class Fellows(list[NewJob]):
         for place, job in enumerate(self, start=1):
             self.places.setdefault(id(job), []).append(place)
         graph = {
-            id(job): [id(other) for other in job.after if isinstance(other, NewJob)]
+            id(job): [id(other) for other in waited_for(job) if isinstance(other, NewJob)]
             for job in self
             if job.after
         }
@@ -197,6 +224,13 @@ class Fellows(list[NewJob]):
             names = {id(job): job.entrypoint for job in self}
             circle = " → ".join(repr(names.get(job)) for job in error.args[1])
             raise InvalidInput(f"after= makes jobs wait for each other: {circle}") from None
+
+
+def waited_for(job: NewJob) -> Sequence[int | NewJob]:
+    """What a job waits for. Raises InvalidInput for what is no list."""
+    if isinstance(job.after, (int, str, NewJob)):
+        raise InvalidInput(f"after={job.after!r}: give a list, as in after=[{job.after!r}]")
+    return job.after
 
 
 def encode_after(after: Sequence[int | NewJob], fellows: Sequence[NewJob]) -> str | None:
@@ -275,17 +309,33 @@ def due_of(
                 "datetime.now(timezone.utc) + timedelta(hours=1), or a timedelta"
             )
         return run_at, None
-    wait = run_at if run_at is not None else delay
-    if wait is None:
-        return None, None
-    name = "delay" if run_at is None else "run_at"
-    if isinstance(wait, timedelta):
-        wait = wait.total_seconds()
+    if run_at is not None and not isinstance(run_at, timedelta):
+        raise InvalidInput(
+            f"run_at={run_at!r}: give an aware datetime or a timedelta, or seconds as delay="
+        )
+    if run_at is not None:
+        return None, check_seconds("run_at", run_at)
+    return None, None if delay is None else check_seconds("delay", delay)
+
+
+def check_seconds(name: str, value: float | timedelta) -> float:
+    """A length of time in seconds, at most a hundred years."""
+    wait = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not math.isfinite(wait):
-        raise InvalidInput(f"{name}={wait!r}: give seconds, a timedelta or an aware datetime")
+        raise InvalidInput(f"{name}={value!r}: give seconds or a timedelta")
     if not 0 <= wait <= 3.2e9:
-        raise InvalidInput(f"{name}={wait!r}: give seconds from 0 to 100 years")
-    return None, float(wait)
+        raise InvalidInput(f"{name}={value!r}: give a time from 0 to 100 years")
+    return float(wait)
+
+
+def check_period(value: float | timedelta | None) -> float | None:
+    """How long a unique key is held: longer than no time at all."""
+    if value is None:
+        return None
+    seconds = check_seconds("unique_for", value)
+    if not seconds:
+        raise InvalidInput(f"unique_for={value!r}: give a time above 0, or leave it out")
+    return seconds
 
 
 def encode_payload(value: Any, limit: int = MAX_PAYLOAD) -> bytes | None:
@@ -298,7 +348,7 @@ def encode_payload(value: Any, limit: int = MAX_PAYLOAD) -> bytes | None:
         try:
             text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
             data = text.encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InvalidInput(
                 f"payload of type {type(value).__name__} cannot be written as JSON ({error}); "
                 "give bytes, a str, or values JSON can hold"
@@ -324,15 +374,17 @@ def encode_jsonb(name: str, value: Any) -> str:
     """A value as JSON text that PostgreSQL's jsonb accepts."""
     try:
         text = json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{name} cannot be written as JSON: {error}") from None
-    if "\\u" in text:
-        check_jsonb_text(name, text)
+    check_jsonb_text(name, text)
     return text
 
 
 def check_jsonb_text(name: str, text: str) -> None:
-    """Refuse what json.dumps writes and jsonb does not take: NUL and lone surrogates."""
+    """Refuse what json.dumps writes and jsonb does not take: deep nesting, NUL, lone surrogates."""
+    check_depth(name, text)
+    if "\\u" not in text:
+        return
     plain = json.dumps(json.loads(text), ensure_ascii=False)
     if "\\u0000" in plain.replace("\\\\", ""):
         raise InvalidInput(f"{name} holds a NUL character, which jsonb cannot store; remove it")
@@ -340,3 +392,14 @@ def check_jsonb_text(name: str, text: str) -> None:
         plain.encode()
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{name} holds text that is not valid Unicode: {error}") from None
+
+
+def check_depth(name: str, text: str) -> None:
+    """Refuse JSON that is nested deeper than every reader's stack holds, PostgreSQL's included."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise InvalidInput(f"{name} is nested more than {MAX_DEPTH} levels deep; flatten it")

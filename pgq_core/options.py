@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from pgq_core.errors import InvalidInput
-from pgq_core.retries import Backoff, BackoffRule
+from pgq_core.retries import Backoff, BackoffRule, check_backoff
 
 MAX_PAYLOAD = 1024 * 1024
 MAX_RESULT = 64 * 1024
+
+Age = float | timedelta | None  # how long history is kept: seconds, a timedelta, for ever
+WEEK, MONTH, OLDEST = timedelta(days=7), timedelta(days=30), timedelta(days=36500)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class EntrypointOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.max_attempts <= 32767:
             raise InvalidInput(f"max_attempts={self.max_attempts!r}: give a number from 1 to 32767")
+        check_backoff(self.backoff)
         if self.timeout is not None and not self.timeout > 0:
             raise InvalidInput(f"timeout={self.timeout!r}: give seconds above 0, or None")
         if self.concurrency_limit is not None and self.concurrency_limit < 1:
@@ -80,7 +85,11 @@ class EntrypointOptions:
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How one worker process runs. Times are seconds."""
+    """How one worker process runs. Times are seconds.
+
+    `keep_…`: how long finished jobs are kept by their outcome, seconds or a timedelta; None: for
+    ever. With `prune=False` this worker deletes nothing.
+    """
 
     concurrency: int = 100
     queues: Sequence[str] | Mapping[str, int] | None = None
@@ -93,6 +102,9 @@ class WorkerOptions:
     threads: int | None = None
     idle_look: float = 0.75
     prune: bool = True
+    keep_succeeded: Age = WEEK
+    keep_failed: Age = MONTH
+    keep_cancelled: Age = WEEK
     schedules: bool = True
     max_jobs: int | None = None
     floor_share: float = 0.0
@@ -110,3 +122,21 @@ class WorkerOptions:
             raise InvalidInput(f"shutdown_timeout={self.shutdown_timeout!r}: give seconds >= 0")
         if isinstance(self.queues, str):
             raise InvalidInput(f"queues={self.queues!r}: give a list, as in [{self.queues!r}]")
+        check_age("keep_succeeded", self.keep_succeeded)
+        check_age("keep_failed", self.keep_failed)
+        check_age("keep_cancelled", self.keep_cancelled)
+
+
+def check_age(name: str, value: Age) -> timedelta | None:
+    """Seconds as a timedelta; None: for ever. Raises InvalidInput."""
+    if value is None:
+        return None
+    try:
+        age = value if isinstance(value, timedelta) else timedelta(seconds=value)
+    except (TypeError, ValueError, OverflowError):
+        age = -OLDEST
+    if not timedelta(0) <= age <= OLDEST:
+        raise InvalidInput(
+            f"{name}={value!r}: give seconds or a timedelta, from 0 to 100 years, or None: for ever"
+        )
+    return age

@@ -10,16 +10,17 @@ from typing import Any
 
 from pgq_core.errors import InvalidInput
 from pgq_core.models import Job, check_jsonb_text
+from pgq_core.retries import LONGEST
 
 MAX_MESSAGE = 4000
 MAX_TRACEBACK = 16000
 
 
 def seconds_of(name: str, delay: float | timedelta) -> float:
-    """A delay in seconds. Raises InvalidInput when it is negative or no number."""
+    """A delay in seconds. Raises InvalidInput when it is negative, endless or no number."""
     value = delay.total_seconds() if isinstance(delay, timedelta) else delay
-    if not isinstance(value, (int, float)) or not 0 <= value <= 3.2e9:
-        raise InvalidInput(f"{name}({delay!r}): give seconds >= 0 or a timedelta")
+    if not isinstance(value, (int, float)) or not 0 <= value <= LONGEST:
+        raise InvalidInput(f"{name}({delay!r}): give seconds from 0 to 100 years, or a timedelta")
     return float(value)
 
 
@@ -96,8 +97,7 @@ def encode_result(value: Any, limit: int) -> tuple[str | None, str | None]:
         return None, None
     try:
         text = json.dumps(value, allow_nan=False)
-        if "\\u" in text:
-            check_jsonb_text("result", text)
+        check_jsonb_text("result", text)
     except Exception as error:  # noqa: BLE001  (a result may raise anything when it is written)
         return None, describe_text(
             "ResultNotStored", f"the job succeeded, but its result is no JSON: {error}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from pgq_core.db import AsyncpgPoolDriver, Connect, Connection, connector
+from pgq_core.db import AsyncpgPoolDriver, Connect, Connection, connector, plain_dsn
 from pgq_core.sql import load
 
 log = logging.getLogger("pgq_core.poolers")
@@ -27,6 +27,7 @@ async def open_driver(
     dsn: str | None, max_size: int, settings: dict[str, Any]
 ) -> AsyncpgPoolDriver:
     """A driver on a pool of its own, after a look at what answers. Raises what asyncpg raises."""
+    dsn = plain_dsn(dsn)
     probe = await asyncpg.connect(dsn, **{**settings, "statement_cache_size": 0})
     try:
         pooled = await behind_pooler(probe)

@@ -39,6 +39,7 @@ class Registry:
         check_text("entrypoint", name)
         check_text("queue", options.queue)
         check_smallint("priority", options.priority)
+        refuse_generators(name, handler)
         if name in self.entrypoints:
             raise AlreadyRegistered("entrypoint", name)
         entry = Entrypoint(name, handler, options, is_async(handler), takes_two(name, handler))
@@ -71,6 +72,16 @@ def is_async(handler: Handler) -> bool:
     """Whether calling the handler gives a coroutine."""
     call = getattr(handler, "__call__", None)  # noqa: B004  (an instance with async def __call__)
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
+
+
+def refuse_generators(name: str, handler: Handler) -> None:
+    """Raise InvalidInput for a handler with `yield` in it: calling it would run nothing."""
+    for call in (handler, getattr(handler, "__call__", None)):  # noqa: B004  (as above)
+        if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+            raise InvalidInput(
+                f"the handler of {name!r} is a generator, whose body would never run; "
+                "take `yield` out of it and `return` the result"
+            )
 
 
 def takes_two(name: str, handler: Handler) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pgq_core.errors import InvalidInput
-from pgq_core.models import check_choice, check_text
+from pgq_core.models import check_choice, check_seconds, check_text
 
 CATCH_UP = ("skip", "last", "all")
 
@@ -25,7 +24,7 @@ class ScheduleRule:
     entrypoint: str = ""
     queue: str = "default"
     priority: int = 5
-    jitter: float = 0.0
+    jitter: float | timedelta = 0.0
     payload: bytes | None = None
 
     def __post_init__(self) -> None:
@@ -33,8 +32,7 @@ class ScheduleRule:
         check_cron(self.cron)
         check_timezone(self.timezone)
         check_choice("catch_up", self.catch_up, CATCH_UP)
-        if not 0 <= self.jitter < math.inf:
-            raise InvalidInput(f"jitter={self.jitter!r}: give seconds, 0 or more")
+        object.__setattr__(self, "jitter", check_seconds("jitter", self.jitter))
 
 
 def check_cron(cron: str) -> str:

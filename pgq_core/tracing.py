@@ -6,7 +6,6 @@ asked for it, whichever process runs it.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,8 +55,6 @@ class Tracing:
             yield
         finally:
             context.detach(token)
-            # An attempt that lost its lease has no outcome; its span ends all the same.
-            asyncio.get_running_loop().call_soon(self._end, id(job), "lost")
 
     def finished(self, job: Job, outcome: Outcome, seconds: float) -> None:  # noqa: ARG002
         """End the span, with the error if there was one."""

@@ -28,13 +28,15 @@ from pgq_django.jobs import job_of
 from pgq_django.results import load, result_id
 from pgq_django.task import PgqTask, options_of, variant
 from pgq_django.task_options import NAMES, TaskOptions
+from pgq_django.tracing import traced
 
 
 class PgqBackend(BaseTaskBackend):
     """`TASKS = {"default": {"BACKEND": "pgq_django.PgqBackend"}}`.
 
-    OPTIONS: `database`, the alias the queue lives in; `max_attempts`, `timeout` and `backoff`, for
-    tasks that state none. A task is enqueued in the transaction that is open on that alias.
+    OPTIONS: `database`, the alias the queue lives in; `tracing`, True for OpenTelemetry; those of
+    `pgq_django.options`, for tasks that state none. A task is enqueued in the transaction that is
+    open on that alias.
     """
 
     supports_defer = True
@@ -93,7 +95,7 @@ class PgqBackend(BaseTaskBackend):
         self.validate_task(task)
         catalogue.check_path(task)
         arguments = normalized(task.func, args, kwargs)
-        row = row_of(job_of(variant(task, backend=self.alias), arguments))
+        row = row_of(traced(job_of(variant(task, backend=self.alias), arguments)))
         warn_if_elsewhere(self.database)
         stored = insert_one(self.database, row)
         if not stored.fresh:

@@ -17,9 +17,10 @@ from django.db import connections
 from pgq_core.errors import PgqError, SchemaMissing
 from pgq_django.databases import our_backends
 from pgq_django.task_options import NAMES
+from pgq_django.tracing import OPTION, available
 from pgq_django.verbs import Verbs, at_once
 
-KNOWN = ("database", *NAMES)
+KNOWN = ("database", OPTION, *NAMES)
 SAME = ("HOST", "PORT", "NAME")
 
 
@@ -41,6 +42,12 @@ def check_backend(backend: Any) -> Iterator[CheckMessage]:
                 hint=f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(KNOWN)}.",
                 id="pgq_django.E004",
             )
+    if backend.options.get(OPTION) and not available():
+        yield Error(
+            f"{where}['OPTIONS']['tracing'] is set, but OpenTelemetry is not installed.",
+            hint="pip install 'pgq-suite[otel]'",
+            id="pgq_django.E006",
+        )
 
 
 def check_database(where: str, alias: str) -> Iterator[CheckMessage]:

@@ -36,11 +36,15 @@ def our_backends() -> Iterator[tuple[str, dict[str, Any]]]:
             yield alias, params.get("OPTIONS") or {}
 
 
-def database_of(backend: str | None = None) -> str:
-    """The alias of a Tasks backend's database; without one, of the first that is ours."""
+def options_of_backend(backend: str | None = None) -> dict[str, Any]:
+    """The OPTIONS of a Tasks backend; without one, of `default` or the first that is ours."""
     ours = dict(our_backends())
-    chosen = ours.get(backend or "default", next(iter(ours.values()), {}))
-    return str(chosen.get("database", DEFAULT_DB_ALIAS))
+    return ours.get(backend or "default", next(iter(ours.values()), {}))
+
+
+def database_of(backend: str | None = None) -> str:
+    """The alias of a Tasks backend's database."""
+    return str(options_of_backend(backend).get("database", DEFAULT_DB_ALIAS))
 
 
 def warn_if_elsewhere(using: str) -> None:

@@ -10,11 +10,12 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from pgq_core import NewJob
 from pgq_core.errors import InvalidInput
-from pgq_core.models import EnqueuedJob, JobRow, row_of
+from pgq_core.models import EnqueuedJob, Fellows, JobRow, row_of
 from pgq_core.queries import rows
 from pgq_django import statements
 from pgq_django.databases import database_of, warn_if_elsewhere
 from pgq_django.jobs import job
+from pgq_django.tracing import traced
 
 #: Called after jobs were inserted, with the alias and their ids; `pgq_django.testing` listens.
 inserted: list[Callable[[str, list[int]], None]] = []
@@ -62,8 +63,8 @@ def enqueue(
 
 def enqueue_many(jobs: Iterable[NewJob], *, using: str | None = None) -> list[EnqueuedJob]:
     """Enqueue jobs made by `pgq_django.job(...)` or `NewJob(...)` in one statement, in order."""
-    new = list(jobs)
-    checked = [row_of(one, fellows=new) for one in new]
+    new = Fellows(jobs)
+    checked = [row_of(traced(one), fellows=new) for one in new]
     alias = using or alias_of(new)
     warn_if_elsewhere(alias)
     return insert(alias, checked)
@@ -84,7 +85,7 @@ def enqueue_on_commit(
     `enqueue` takes, and checks it now.
     """
     new = job(target, payload, **options)
-    checked = row_of(new)
+    checked = row_of(traced(new))
     alias = using or alias_of([new])
     handle = OnCommit()
 
@@ -105,7 +106,7 @@ def enqueue_outside(
     TestCase the job outlives the test.
     """
     new = job(target, payload, **options)
-    checked = row_of(new)
+    checked = row_of(traced(new))
     connection = connections.create_connection(using or alias_of([new]))
     try:
         return insert(connection, [checked])[0].id

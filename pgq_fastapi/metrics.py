@@ -143,7 +143,7 @@ def _gauges(figures: Any, lanes: list[Any], workers: list[Any]) -> Iterator[Metr
 def _workers(workers: list[Any]) -> Iterator[Metric]:
     count = GaugeMetricFamily("pgq_workers", "Worker processes that beat", labels=["listener"])
     alive = [worker for worker in workers if worker["beat_age"] <= worker["lease_seconds"]]
-    for listener in ("listening", "deaf", "off"):
+    for listener in ("listening", "polling", "deaf", "off"):
         count.add_metric([listener], sum(worker["listener"] == listener for worker in alive))
     yield count
     yield gauge("workers_dead", "Workers that stopped beating", len(workers) - len(alive))

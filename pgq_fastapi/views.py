@@ -49,7 +49,7 @@ class JobView(BaseModel):
     priority: int
     state: JobState
     attempt: int
-    max_attempts: int
+    max_attempts: int | None = Field(description="null: what the entrypoint says")
     created_at: datetime
     run_at: datetime | None
     started_at: datetime | None
@@ -113,7 +113,9 @@ class Readiness(BaseModel):
     last_error: str | None = Field(
         default=None, description="the type of what the worker died of last"
     )
-    listener: str | None = Field(default=None, description="listening, deaf (polling) or off")
+    listener: str | None = Field(
+        default=None, description="listening, polling, deaf (should hear, does not) or off"
+    )
     beat_age: float | None = Field(default=None, description="seconds since the worker's last beat")
     running_jobs: int = 0
     lag: float | None = Field(default=None, description="seconds the oldest ready job has waited")
@@ -164,5 +166,4 @@ async def progress_of(queries: Queries, id: int) -> Progress | None:
     if found is None:
         return None
     fraction, message = found
-    # Stored in four bytes: 0.1 comes back as 0.10000000149.
-    return Progress(fraction=None if fraction is None else round(fraction, 6), message=message)
+    return Progress(fraction=fraction, message=message)

@@ -12,7 +12,7 @@ from pgq_core.errors import InvalidInput, SchemaMissing
 from pgq_core.sql import Statement
 
 Rows = Sequence[Mapping[str, Any]]
-UNDEFINED = ("42P01", "42883")  # table, function
+UNDEFINED = ("42P01", "42883", "3F000")  # table, function, schema
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The command line, `pgq-core`: one file per group of commands."""
 
 from pgq_core.cli.acting import cancel, retry
+from pgq_core.cli.batches import batch, chain
 from pgq_core.cli.bulk import delete, redrive
 from pgq_core.cli.doctor import doctor
 from pgq_core.cli.enqueue import enqueue
@@ -14,8 +15,8 @@ from pgq_core.cli.watching import health, stats
 from pgq_core.cli.worker import worker
 
 for _command in (
-    install, upgrade, uninstall, worker, enqueue, jobs, show, retry, cancel, delete, redrive, pause,
-    resume, stats, schedules, prune, health, doctor,
+    install, upgrade, uninstall, worker, enqueue, batch, chain, jobs, show, retry, cancel, delete,
+    redrive, pause, resume, stats, schedules, prune, health, doctor,
 ):  # fmt: skip
     commands.add_command(_command)
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import asyncpg
 import click
 
-from pgq_core.errors import EmbeddedServerError, JobError, PgqError
+from pgq_core.db import DISCONNECTED
+from pgq_core.errors import EmbeddedServerError, JobError, PgqError, QueueFull
 
 NO, IMPOSSIBLE, INTERRUPTED = 1, 2, 130
 
@@ -23,7 +24,7 @@ def run(group: click.Group, arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         complain(text_of_usage(error))
         return error.exit_code
-    except (PgqError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (PgqError, asyncpg.PostgresError, *DISCONNECTED) as error:
         complain(text_of(error))
         return code_of(error)
     return code if isinstance(code, int) else 0
@@ -60,4 +61,5 @@ def code_of(error: BaseException) -> int:
     """2 when it could not be tried, 1 when it was tried and the answer is no."""
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return IMPOSSIBLE
-    return IMPOSSIBLE if isinstance(error, PgqError) and not isinstance(error, JobError) else NO
+    answers = (JobError, QueueFull)
+    return IMPOSSIBLE if isinstance(error, PgqError) and not isinstance(error, answers) else NO

@@ -19,7 +19,7 @@ EPILOG = """\
 \b
 Exit codes:
   0  done; for `health`: well
-  1  the answer is no: no such job, not every job could be cancelled, degraded
+  1  the answer is no: no such job, queue full, not every job could be cancelled, degraded
   2  it could not be tried: wrong usage, no connection, pgq not installed
   130  interrupted
 """
@@ -74,6 +74,14 @@ def database_options(autoenv: bool) -> list[click.Option]:
 
 class DatabaseCommand(click.Command):
     """A command that takes the database options too, so that their place does not matter."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params += database_options(autoenv=True)
+
+
+class DatabaseGroup(click.Group):
+    """A group that takes the database options too, so that their place does not matter."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

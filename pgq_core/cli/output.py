@@ -42,7 +42,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     for row in rows:
         table.add_row(*(Text(shown(cell), overflow="fold") for cell in row))
     console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else 10_000)
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(table)
 
 
 def say(text: str) -> None:

@@ -7,19 +7,11 @@ from typing import Any
 
 import click
 
-from pgq_core.cli.group import command, database_options, json_option, with_queries
+from pgq_core.cli.group import DatabaseGroup, command, json_option, with_queries
 from pgq_core.cli.output import age, print_json, print_table, say, schedule_facts
 from pgq_core.cli.types import SMALLINT, duration, name
 from pgq_core.queries import Queries
 from pgq_core.schedules import CATCH_UP
-
-
-class DatabaseGroup(click.Group):
-    """A group that takes the database options too, so that their place does not matter."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.params += database_options(autoenv=True)
 
 
 @click.group("schedules", cls=DatabaseGroup, invoke_without_command=True)

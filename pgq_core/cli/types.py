@@ -9,6 +9,7 @@ import click
 
 from pgq_core.errors import InvalidInput
 from pgq_core.models import check_text
+from pgq_core.options import OLDEST
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = 3.2e9  # seconds, about 100 years
@@ -23,6 +24,11 @@ def duration(value: str) -> timedelta:
     if match is None or float(match[1]) * SECONDS[match[2]] > LONGEST:
         raise click.BadParameter(f"{value!r} is no duration; give seconds, or 90s, 10m, 2h, 7d")
     return timedelta(seconds=float(match[1]) * SECONDS[match[2]])
+
+
+def keeping(value: str) -> timedelta:
+    """How long something is kept: a duration, or `forever`, which is a hundred years."""
+    return OLDEST if value.strip() == "forever" else duration(value)
 
 
 def moment(value: str) -> datetime:

@@ -14,6 +14,7 @@ from pgq_core.cli.group import Where, command, json_option, with_queries
 from pgq_core.cli.maintain import rule_text
 from pgq_core.cli.output import print_json, print_table, say, span
 from pgq_core.cli.types import duration
+from pgq_core.db import DISCONNECTED
 from pgq_core.errors import DatabaseError
 from pgq_core.models import JobState
 from pgq_core.queries import Queries
@@ -79,7 +80,7 @@ def health(where: Where, max_age: timedelta, max_failed: int | None, as_json: bo
     """For monitoring: 0 well, 1 degraded, 2 unreachable or not installed."""
     try:
         facts = asyncio.run(look(where))
-    except (DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (DatabaseError, asyncpg.PostgresError, *DISCONNECTED) as error:
         complain(text_of(error))
         if as_json:
             print_json({"status": "unreachable", "problems": [text_of(error)]})
@@ -89,7 +90,7 @@ def health(where: Where, max_age: timedelta, max_failed: int | None, as_json: bo
     if as_json:
         print_json({"status": status, "problems": problems, **facts})
     else:
-        say("; ".join([status, *problems]))
+        say("; ".join([status, *problems, *find_notes(facts)]))
     return 1 if problems else 0
 
 
@@ -109,10 +110,16 @@ def find_problems(facts: dict[str, Any], max_age: float, max_failed: int | None)
     if facts["stalled_workers"]:
         problems.append(f"{facts['stalled_workers']} workers are stalled (their loop is blocked)")
     if facts["deaf_workers"]:
-        problems.append(f"{facts['deaf_workers']} workers hear no notifications and poll")
+        problems.append(f"{facts['deaf_workers']} workers should hear notifications and do not")
     waited = facts["oldest_ready"] or 0.0
     if waited > max_age:
         problems.append(f"the oldest ready job has waited {span(waited)}")
     if max_failed is not None and facts["failed_last_hour"] > max_failed:
         problems.append(f"{facts['failed_last_hour']} jobs failed in the last hour")
     return problems
+
+
+def find_notes(facts: dict[str, Any]) -> list[str]:
+    """What is as it should be, and still worth a word."""
+    polling = facts["polling_workers"]
+    return [f"{polling} polling (a pooler, or --no-listen)"] if polling else []

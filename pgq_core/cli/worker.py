@@ -15,7 +15,7 @@ from pgq_core.cli.child import child_environment
 from pgq_core.cli.group import DatabaseCommand, Where
 from pgq_core.cli.serve import serve
 from pgq_core.cli.supervisor import Supervisor
-from pgq_core.cli.types import duration
+from pgq_core.cli.types import duration, keeping
 from pgq_core.options import WorkerOptions
 
 SHORT = 2.0  # seconds a job may take to finish when the code it runs has changed
@@ -42,6 +42,14 @@ def split(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -
 @click.option("--threads", type=COUNT, help="For plain functions.  [default: the concurrency]")
 @click.option("--lease", type=duration, default=str(WorkerOptions.lease), show_default=True,
               help="After that long without a beat others take over.")  # fmt: skip
+@click.option("--floor-share", type=click.FloatRange(0, 0.5), default=0.0, show_default=True,
+              help="Of the claims, what goes to low priorities first.")  # fmt: skip
+@click.option("--keep-succeeded", type=keeping, metavar="DURATION", default="7d", show_default=True,
+              help="How long finished jobs are kept; or `forever`.")  # fmt: skip
+@click.option("--keep-failed", type=keeping, metavar="DURATION", default="30d", show_default=True)
+@click.option("--keep-cancelled", type=keeping, metavar="DURATION", default="7d", show_default=True)
+@click.option("--no-prune", is_flag=True, help="Delete nothing, leave that to others.")
+@click.option("--no-schedules", is_flag=True, help="Fire no schedules.")
 @click.option("--no-listen", is_flag=True, help="Poll only: behind a pooler.")
 @click.option("--listen-dsn", metavar="URL", help="A direct line, beside a pooler.")
 @click.option("--until-empty", is_flag=True, help="End when nothing is left to do.")
@@ -84,12 +92,20 @@ def shares(names: list[str] | None) -> list[str] | dict[str, int] | None:
 
 
 def options_of(
-    queues: Any, no_listen: bool, shutdown_timeout: Any, lease: Any, **plain: Any
+    queues: Any,
+    no_listen: bool,
+    no_prune: bool,
+    no_schedules: bool,
+    shutdown_timeout: Any,
+    lease: Any,
+    **plain: Any,
 ) -> WorkerOptions:
     """The worker's options from the command line's."""
     return WorkerOptions(
         queues=shares(queues),
         listen=not no_listen,
+        prune=not no_prune,
+        schedules=not no_schedules,
         shutdown_timeout=shutdown_timeout.total_seconds(),
         lease=lease.total_seconds(),
         **plain,

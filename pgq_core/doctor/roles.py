@@ -6,8 +6,9 @@ from __future__ import annotations
 Grants = dict[str, str]
 
 PRODUCER: Grants = {
-    "INSERT": "pgq_jobs",
+    "INSERT": "pgq_jobs pgq_batches",
     "SELECT (id)": "pgq_jobs",
+    "SELECT (batch_id)": "pgq_batches",
     "EXECUTE": "pgq_enqueue",
 }
 WORKER: Grants = {
@@ -15,8 +16,8 @@ WORKER: Grants = {
     " pgq_job_states pgq_jobs pgq_lanes pgq_leases pgq_limits pgq_locks pgq_meta pgq_progress"
     " pgq_queues pgq_rates pgq_ready pgq_schedules pgq_workers pgq_lease_ids pgq_positions pgq_idle"
     " pgq_swept pgq_flow pgq_waiting",
-    "INSERT": "pgq_jobs pgq_attempts pgq_blocked pgq_deferred pgq_holders pgq_lanes pgq_leases"
-    " pgq_limits pgq_progress pgq_rates pgq_ready pgq_schedules pgq_workers",
+    "INSERT": "pgq_jobs pgq_attempts pgq_batches pgq_blocked pgq_deferred pgq_holders pgq_lanes"
+    " pgq_leases pgq_limits pgq_progress pgq_rates pgq_ready pgq_schedules pgq_workers",
     "UPDATE": "pgq_limits pgq_progress pgq_rates pgq_schedules pgq_workers pgq_idle pgq_swept"
     " pgq_woken",
     "DELETE": "pgq_attempts pgq_batches pgq_blocked pgq_cancels pgq_deferred pgq_edges pgq_holders"
@@ -36,11 +37,11 @@ ADMIN: Grants = {
     "SELECT": "pgq_attempts pgq_batches pgq_blocked pgq_cancels pgq_deferred pgq_edges pgq_holders"
     " pgq_job_states pgq_jobs pgq_lanes pgq_leases pgq_locks pgq_meta pgq_progress pgq_queues"
     " pgq_ready pgq_schedules pgq_workers pgq_waiting pgq_flow",
-    "INSERT": "pgq_jobs pgq_attempts pgq_cancels pgq_deferred pgq_lanes pgq_locks pgq_queues"
-    " pgq_ready pgq_schedules",
+    "INSERT": "pgq_jobs pgq_attempts pgq_batches pgq_cancels pgq_deferred pgq_lanes pgq_locks"
+    " pgq_queues pgq_ready pgq_schedules",
     "UPDATE": "pgq_cancels pgq_locks pgq_queues pgq_schedules pgq_waiting",
-    "DELETE": "pgq_attempts pgq_blocked pgq_cancels pgq_deferred pgq_edges pgq_holders pgq_jobs"
-    " pgq_locks pgq_progress pgq_ready pgq_schedules",
+    "DELETE": "pgq_attempts pgq_batches pgq_blocked pgq_cancels pgq_deferred pgq_edges pgq_holders"
+    " pgq_jobs pgq_locks pgq_progress pgq_ready pgq_schedules",
     "UPDATE (job_id)": "pgq_blocked",
     "UPDATE (run_at)": "pgq_deferred",
     "UPDATE (after_id)": "pgq_edges",

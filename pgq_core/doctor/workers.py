@@ -86,16 +86,27 @@ def stalled(seen: Seen) -> Iterator[Finding]:
 
 
 def deaf(seen: Seen) -> Iterator[Finding]:
-    """Workers behind a pooler in transaction mode."""
+    """Workers that poll: behind a pooler, or because what should arrive does not."""
     for row in seen.rows:
-        yield Finding(
-            "worker_deaf", Severity.WARNING,
-            f"worker {row['worker_id']} ({row['name']}) hears no notifications and polls; it is "
-            "noticed dead only after its lease time",
-            "give it a direct line beside the pooler: --listen-dsn, or run(listen_dsn=…); or say "
-            "that polling is meant: --no-listen",
-            dict(row),
-        )  # fmt: skip
+        name, polls = f"worker {row['worker_id']} ({row['name']})", row["listener"] == "polling"
+        if polls:
+            yield Finding(
+                "worker_polling", Severity.INFO,
+                f"{name} polls, since no notifications arrive through its pooler; it is noticed "
+                "dead only after its lease time",
+                "give it a direct line beside the pooler: --listen-dsn, or run(listen_dsn=…); or "
+                "say that polling is meant: --no-listen",
+                dict(row),
+            )  # fmt: skip
+        else:
+            yield Finding(
+                "worker_deaf", Severity.WARNING,
+                f"{name} should hear notifications and does not; it polls, and is noticed dead "
+                "only after its lease time",
+                "its --listen-dsn must lead to the server itself, not to a pooler; where that "
+                "cannot be, say that polling is meant: --no-listen",
+                dict(row),
+            )  # fmt: skip
 
 
 def leases(seen: Seen) -> Iterator[Finding]:

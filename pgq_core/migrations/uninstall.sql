@@ -1,6 +1,6 @@
--- Remove every object of pgq from the schema that search_path names first, and nothing else.
--- pgq_jobs goes first, since its triggers need functions; the other tables last, since functions
--- need their types.
+-- Remove every object of pgq from the schema that search_path names first, and nothing else: all by
+-- name, since a user's own may begin with pgq_ too. pgq_jobs goes first, since its triggers
+-- need functions; the other tables last, since functions need their types.
 DROP VIEW IF EXISTS pgq_job_states;
 DROP TABLE IF EXISTS pgq_jobs;
 DO $$
@@ -11,7 +11,19 @@ DECLARE
 BEGIN
     FOR v_function IN
         SELECT p.oid FROM pg_proc AS p
-        WHERE p.pronamespace = v_schema AND p.proname ~ '^pgq_'
+        WHERE
+            p.pronamespace = v_schema
+            AND p.proname = ANY(ARRAY[
+                'pgq_allowance', 'pgq_allowed', 'pgq_book', 'pgq_cancel', 'pgq_cancel_waiting', 'pgq_channel',
+                'pgq_claim', 'pgq_claim_limited', 'pgq_current_epoch', 'pgq_delete', 'pgq_ended',
+                'pgq_enqueue', 'pgq_expect', 'pgq_failed_among', 'pgq_fan_out', 'pgq_finish',
+                'pgq_follow', 'pgq_hand_over', 'pgq_kind', 'pgq_lane_id', 'pgq_limit_key',
+                'pgq_look', 'pgq_now_ms', 'pgq_promote', 'pgq_prune', 'pgq_prune_batches',
+                'pgq_redrive', 'pgq_refuse_cycles', 'pgq_release', 'pgq_rescue', 'pgq_retry',
+                'pgq_set_version', 'pgq_settle', 'pgq_sort_keyed', 'pgq_stamp_woken', 'pgq_step',
+                'pgq_sweep', 'pgq_take_key', 'pgq_tell_ended', 'pgq_wait_for', 'pgq_waits',
+                'pgq_wake', 'pgq_worker_key'
+            ])
     LOOP
         EXECUTE 'DROP FUNCTION ' || v_function;
     END LOOP;

@@ -44,8 +44,8 @@ class Flow(Statements):
         """How many of a batch's jobs have ended, and how. Raises InvalidInput."""
         found = await self.call("batch_progress", batch=batch_id)
         if not found:
-            raise InvalidInput(f"there is no batch {batch_id}")
-        return BatchProgress(*found[0])
+            raise InvalidInput(f"there is no batch {batch_id}; it goes with the last of its jobs")
+        return BatchProgress(*(found[0][count] for count in BatchProgress._fields))
 
     async def get_results(self, ids: Sequence[int]) -> dict[int, Any]:
         """The results of jobs that succeeded: id → result."""

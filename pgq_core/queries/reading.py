@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from pgq_core.errors import JobNotFound, WaitTimeout
 from pgq_core.models import Attempt, Job, JobState
 from pgq_core.queries import rows
 from pgq_core.queries.base import Statements
+from pgq_core.queries.ear import Ear, within
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.5  # seconds between two looks of `wait`
 
 
 class Reading(Statements):
@@ -74,18 +78,28 @@ class Reading(Statements):
     async def wait(self, id: int, timeout: float | None = None) -> Job:
         """Wait until a job has its last outcome and return it, result included.
 
-        Looks with a growing pause, 5 ms to 0.5 s. Raises JobNotFound, or WaitTimeout after
-        `timeout` seconds.
+        Looks with a growing pause, 5 ms to 0.5 s; when that takes longer it is also woken by the
+        job's end, on a connection of its own. Raises JobNotFound, or WaitTimeout after `timeout`
+        seconds.
         """
         loop = asyncio.get_running_loop()
         end = None if timeout is None else loop.time() + timeout
-        pause = 0.005
-        while True:
-            job = await self.get_job(id)
-            if job.state.finished:
-                return job
-            left = pause if end is None else min(pause, end - loop.time())
-            if left <= 0:
-                raise WaitTimeout(id, timeout or 0.0, job.state.value)
-            await asyncio.sleep(left)
-            pause = min(pause * 1.5, 0.5)
+        pause = FIRST_PAUSE
+        async with self._ear.listening(id) as ended:
+            while True:
+                ended.clear()
+                job = await self.get_job(id)
+                if job.state.finished:
+                    return job
+                left = pause if end is None else min(pause, end - loop.time())
+                if left <= 0:
+                    raise WaitTimeout(id, timeout or 0.0, job.state.value)
+                await within(ended, left)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    @cached_property
+    def _ear(self) -> Ear:
+        async def expect(connection: Any, ms: int) -> str:
+            return str((await self.call("expect", connection, ms=ms))[0]["channel"])
+
+        return Ear(self.driver.connect, expect)

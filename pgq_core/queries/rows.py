@@ -23,7 +23,7 @@ def job_from_view(row: Any) -> Job:
         entrypoint=row["entrypoint"],
         priority=row["priority"],
         attempt=row["attempt"],
-        max_attempts=row["max_attempts"] or 5,
+        max_attempts=row["max_attempts"],
         payload=row["payload"] or b"",
         headers=decoded(row["headers"]) or {},
         created_at=row["created_at"],

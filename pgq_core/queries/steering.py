@@ -1,19 +1,19 @@
-"""Cancel, retry, pause, prune: one by one, or many by filter."""
+"""Cancel, retry, pause: one by one, or many by filter."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pgq_core.errors import InvalidInput
 from pgq_core.models import JobState, check_choice
-from pgq_core.queries.base import Statements
+from pgq_core.queries.retention import Retention
 
 BATCH = 500
 
 
-class Steering(Statements):
+class Steering(Retention):
     """The verbs that change what happens to jobs."""
 
     async def cancel(self, ids: Iterable[int], reason: str | None = None) -> dict[int, str]:
@@ -40,32 +40,6 @@ class Steering(Statements):
         """Take back the `pause` with the same names."""
         await self.call("resume", queue=queue, entrypoint=entrypoint)
         await self.call("tell_all", message="look")
-
-    async def prune(
-        self,
-        *,
-        succeeded: timedelta = timedelta(days=7),
-        failed: timedelta = timedelta(days=30),
-        cancelled: timedelta = timedelta(days=7),
-        batch: int = 1000,
-    ) -> int:
-        """Delete finished jobs older than that, in small transactions; returns how many."""
-        if batch < 1 or min(succeeded, failed, cancelled) < timedelta(0):
-            raise InvalidInput("prune: ages must not be negative, batch must be at least 1")
-        gone, position = 0, 0
-        while True:
-            found = await self.call(
-                "prune", from_id=position, limit=batch, succeeded=succeeded, failed=failed,
-                cancelled=cancelled,
-            )  # fmt: skip
-            gone += int(found[0]["pruned"])
-            if found[0]["last_id"] is None:
-                return gone
-            position = found[0]["last_id"]
-
-    async def delete(self, ids: Iterable[int]) -> int:
-        """Delete finished jobs with their history; returns how many went."""
-        return int((await self.call("delete_jobs", jobs=list(ids)))[0]["deleted"])
 
     async def bulk(
         self,

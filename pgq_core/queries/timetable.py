@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pgq_core.errors import InvalidInput
@@ -35,7 +35,7 @@ class Timetable(Statements):
         queue: str = "default",
         priority: int = 5,
         headers: dict[str, Any] | None = None,
-        jitter: float = 0.0,
+        jitter: float | timedelta = 0.0,
     ) -> None:
         """Create a schedule, or change it. Raises InvalidInput before any SQL."""
         rule = ScheduleRule(

@@ -34,7 +34,7 @@ waiting AS (
             SELECT count(*)
             FROM (
                 SELECT FROM pgq_deferred AS d
-                WHERE d.lane_id = l.lane_id AND d.run_at <= clock_timestamp()
+                WHERE d.lane_id = l.lane_id AND d.run_at <= statement_timestamp()
                 LIMIT 1000
             ) AS capped
         ) AS jobs

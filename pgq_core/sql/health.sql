@@ -1,4 +1,5 @@
 -- What a probe needs, cheaply: live workers, the oldest ready job's age, failures of the last hour.
+-- Polling workers do so by configuration or behind a pooler; deaf ones should hear and do not.
 SELECT
     (
         SELECT count(*) FROM pgq_workers AS w
@@ -9,6 +10,12 @@ SELECT
         WHERE w.beat_at + w.lease_seconds * interval '1 second' < clock_timestamp()
     ) AS dead_workers,
     (SELECT count(*) FROM pgq_workers AS w WHERE w.stalled_seconds > 0) AS stalled_workers,
+    (
+        SELECT count(*) FROM pgq_workers AS w
+        WHERE
+            w.listener IN ('polling', 'off')
+            AND w.beat_at + w.lease_seconds * interval '1 second' >= clock_timestamp()
+    ) AS polling_workers,
     (SELECT count(*) FROM pgq_workers AS w WHERE w.listener = 'deaf') AS deaf_workers,
     (
         SELECT extract(EPOCH FROM clock_timestamp() - min(greatest(j.created_at, j.run_at)))
@@ -25,5 +32,5 @@ SELECT
     )::double precision AS oldest_ready,
     (
         SELECT count(*) FROM pgq_attempts AS a
-        WHERE a.outcome = 'failed' AND a.finished_at > clock_timestamp() - interval '1 hour'
+        WHERE a.outcome = 'failed' AND a.finished_at > statement_timestamp() - interval '1 hour'
     ) AS failed_last_hour;

@@ -1,6 +1,5 @@
 -- Sweep up: keys without a body or past their time, cancel wishes of jobs that do not run, places of
--- jobs that have ended, rates long free, batches whose jobs are gone, lanes listed twice. Returns
--- nothing.
+-- jobs that have ended, rates long free, lanes listed twice. Returns nothing.
 WITH keys AS (
     DELETE FROM pgq_locks AS l
     WHERE
@@ -31,18 +30,6 @@ places AS (
 rates AS (
     DELETE FROM pgq_rates AS r
     WHERE r.next_at < clock_timestamp() - interval '1 minute'
-),
-
-batches AS (
-    DELETE FROM pgq_batches AS b
-    WHERE b.batch_id IN (
-        SELECT y.batch_id
-        FROM (SELECT * FROM pgq_batches AS z ORDER BY z.batch_id LIMIT 100) AS y
-        WHERE NOT EXISTS (
-            SELECT FROM unnest(y.job_ids) AS u (id)
-            INNER JOIN pgq_jobs AS j ON j.id = u.id
-        )
-    )
 )
 
 DELETE FROM pgq_lanes AS l

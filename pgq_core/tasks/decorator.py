@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Protocol, overload
 
 from pgq_core.errors import InvalidInput, JobUnfit
 from pgq_core.models import Job
+from pgq_core.registry import refuse_generators
 from pgq_core.tasks.arguments import Arguments
 from pgq_core.tasks.handlers import handler_of
 from pgq_core.tasks.settings import EntrypointSettings
@@ -58,6 +59,7 @@ class TaskDecorator:
     def __call__(self, function: Callable[..., Any], /) -> Any:
         """Register the function. Raises InvalidInput, AlreadyRegistered or MissingExtra."""
         name = self.name or function.__name__
+        refuse_generators(name, function)
         task: Task[..., Any] = Task(
             name, function, Arguments(name, function), self.queuer, self.options,
             by_arguments=self.unique == "args",

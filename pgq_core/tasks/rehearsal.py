@@ -44,7 +44,7 @@ def rehearsed_context(
     job: Job, queries: Queries | None, resources: Any, enqueue: Callable[..., Awaitable[Any]]
 ) -> Context:
     """The context around it."""
-    run = Running(job, Lease(0, 0, 1, 1), 0, 0, 0, job.max_attempts)
+    run = Running(job, Lease(0, 0, 1, 1), 0, 0, 0, job.max_attempts or 5)
     missing: Any = None
     return Rehearsal(run, Book(), queries or missing, 0, resources, enqueue)
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from pgq_core.app import PgQueuer
+from pgq_core.db import plain_dsn
 from pgq_core.sql import quote
 
 Prepare = Callable[[str], Coroutine[Any, Any, None]]
@@ -61,7 +62,7 @@ class Databases:
 
     def _execute(self, statement: str) -> None:
         async def body() -> None:
-            connection = await asyncpg.connect(self.dsn)
+            connection = await asyncpg.connect(plain_dsn(self.dsn))
             try:
                 await connection.execute(statement)
             finally:

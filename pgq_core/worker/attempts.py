@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,7 +19,21 @@ from pgq_core.worker.flusher import Flusher
 
 log = logging.getLogger("pgq_core.worker")
 
+Task = asyncio.Task[None]
 MakeContext = Callable[[Running], Any]
+
+
+if sys.version_info >= (3, 12):
+
+    def begin(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Task:
+        """A task that runs at once up to its first wait: a job that never waits costs no turn."""
+        return asyncio.Task(work, loop=loop, eager_start=True)
+
+else:
+
+    def begin(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Task:
+        """A task."""
+        return loop.create_task(work)
 
 
 class Attempts:
@@ -42,7 +57,7 @@ class Attempts:
         self._slot_freed = slot_freed
         self._hooks = hooks
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pgq-handler")
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
         self._none_left = asyncio.Event()
         self._none_left.set()
 
@@ -57,9 +72,7 @@ class Attempts:
         self.started += 1
         self.book.running.add(run)
         self._none_left.clear()
-        task = asyncio.get_running_loop().create_task(self._attempt(run, entry))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        run.keep = begin(self._attempt(run, entry), self._loop)
 
     async def _attempt(self, run: Running, entry: Entrypoint) -> None:
         run.task = asyncio.current_task()
@@ -84,7 +97,7 @@ class Attempts:
         limit = run.job.timeout or entry.options.timeout
         if limit is None:
             return None
-        return asyncio.get_running_loop().call_later(limit, run.stop, "timeout")
+        return self._loop.call_later(limit, run.stop, "timeout")
 
     def _end(self, run: Running, outcome: Outcome | None) -> None:
         run.ended = time.monotonic()
@@ -98,13 +111,15 @@ class Attempts:
             self.flusher.fenced()
         else:
             self.flusher.add(run, outcome)
-        if outcome is not None:
-            self._tell_hooks(run, outcome)
+        self._tell_hooks(run, outcome or Outcome(run.job, "lost"))
         if not self.book.running:
             self._none_left.set()
         self._slot_freed()
 
     def _tell_hooks(self, run: Running, outcome: Outcome) -> None:
+        if run.told:
+            return
+        run.told = True
         for hook in self._hooks:
             try:
                 hook.finished(run.job, outcome, run.ended - run.started)
@@ -129,7 +144,9 @@ class Attempts:
         left = [run for run in self.book.running if not run.completed]
         for run in left:
             run.ended = time.monotonic()
-            self.flusher.add(run, interrupted(run))
+            outcome = interrupted(run)
+            self.flusher.add(run, outcome)
+            self._tell_hooks(run, outcome)
         return left
 
     def close(self) -> None:

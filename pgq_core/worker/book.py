@@ -24,7 +24,8 @@ class Lease:
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """One attempt in this process. `why`: who asked it to stop; `noticed`: the handler knows."""
+    """One attempt in this process. `why`: who asked it to stop; `noticed`: the handler knows;
+    `told`: the hooks have heard of its end."""
 
     job: Job
     lease: Lease
@@ -33,7 +34,8 @@ class Running:
     crashes: int
     cap: int
     started: float = field(default_factory=time.monotonic)
-    task: asyncio.Task[None] | None = None
+    keep: asyncio.Task[None] | None = None  # what runs it; an event loop forgets its tasks
+    task: asyncio.Task[None] | None = None  # the same, once the handler has begun
     why: str | None = None
     reason: str | None = None
     thread: bool = False
@@ -41,6 +43,7 @@ class Running:
     urged: bool = False
     limited: bool = False
     completed: bool = False
+    told: bool = False
     ended: float = 0.0
     progress: tuple[float | None, str | None] | None = None
 

@@ -102,9 +102,12 @@ class Claimer:
         *,
         now: float,
         look: bool = False,
-        idle: bool = False,
+        idle: bool | None = None,
     ) -> tuple[list[Running], Look | None]:
-        """Claim up to `count` jobs along the plan; with `look`, say what else is going on."""
+        """Claim up to `count` jobs along the plan; with `look`, say what else is going on.
+
+        `idle`: whether producers should wake us from now on; None leaves it as it is.
+        """
         token = secrets.randbits(62)
         floors, pair = self.lanes.floors_plan(), self.lanes.settling.oldest() or (0, 0)
         due_pair = self.due.pair
@@ -126,7 +129,7 @@ class Claimer:
             look=look,
             due_from=self.due.begin(now) if look else _BEGINNING,
             due_settle=due_pair[1] if due_pair else END,
-            idle_ms=self.idle_ms if idle else None,
+            idle_ms=None if idle is None else self.idle_ms * idle,
             schedules=self.schedules,
             limited=[lane.id for lane in self.lanes.limited_lanes()] if look else [],
         )

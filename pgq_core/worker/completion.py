@@ -48,6 +48,16 @@ def spent(context: Context) -> int:
     return int(context._run.spent)
 
 
+def stopping(context: Context) -> tuple[str | None, str | None]:
+    """Who asked this attempt to stop (see `Running.stop`) and for which reason; else None twice."""
+    return context._run.why, context._run.reason
+
+
+def noticed(context: Context) -> bool:
+    """Whether the handler has been told to stop: if it returns now, it was stopped."""
+    return context._run.noticed and not context._run.completed
+
+
 def worker_of(context: Context) -> int:
     """The id of the worker that runs this attempt."""
     return int(context._worker_id)

@@ -69,9 +69,9 @@ class Context:
         self._run.progress = (fraction, text)
         return Noted()
 
-    async def enqueue(self, entrypoint: str, payload: Any = None, **options: Any) -> Any:
-        """Enqueue another job, as `pgq.enqueue` does."""
-        return await self._enqueue(NewJob(entrypoint, payload), **options)
+    async def enqueue(self, entrypoint: str | NewJob, payload: Any = None, **options: Any) -> Any:
+        """Enqueue another job, with the options of `pgq.enqueue`; returns its id."""
+        return await self._enqueue(entrypoint, payload, **options)
 
     async def results(self) -> dict[int, Any]:
         """The results of the jobs this one waited for: id → result, of those that succeeded."""

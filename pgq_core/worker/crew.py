@@ -85,7 +85,7 @@ class Crew:
         except BaseException:
             await sentinel.stop()
             raise
-        upkeep = Upkeep(worker.queries, options.prune)
+        upkeep = Upkeep(worker.queries, options)
         crew._spawn(crew.flusher.run(), upkeep.run(), crew._tick(), crew._report())
         log.info("worker %d started: %s", crew.worker_id, info)
         return crew

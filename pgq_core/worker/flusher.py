@@ -80,7 +80,10 @@ class Flusher:
                     asyncpg.ObjectNotInPrerequisiteStateError) as error:  # fmt: skip
                 await self.line.pause(error)
             except asyncpg.PostgresError as error:
-                batch = await self._isolate(batch, error)
+                if len(batch) == 1 and isinstance(error, asyncpg.UniqueViolationError):
+                    await self.line.pause(error)  # the same flush, sent before, is still at work
+                else:
+                    batch = await self._isolate(batch, error)
             else:
                 batch = self._settle(batch, refused)
                 if batch:
@@ -147,21 +150,29 @@ class Flusher:
 
 
 def arrays(batch: list[Entry], now: float) -> dict[str, Any]:
-    """The arguments of finish.sql that run over the jobs."""
+    """The arguments of finish.sql that run over the jobs; plain successes stand at the end, where
+    the arrays with details stop."""
+    told = [entry for entry in batch if not plain(entry[1])]
+    ordered = told + [entry for entry in batch if plain(entry[1])] if told else batch
     return {
-        "leases": [run.lease.id for run, _ in batch],
-        "jobs": [run.job.id for run, _ in batch],
-        "attempts": [run.job.attempt for run, _ in batch],
-        "outcomes": [outcome.kind for _, outcome in batch],
-        "started": [now - run.started if run.started else -1.0 for run, _ in batch],
-        "finished": [now - run.ended if run.ended else 0.0 for run, _ in batch],
-        "errors": [outcome.error for _, outcome in batch],
-        "results": [outcome.result for _, outcome in batch],
-        "lanes": [run.lane_id for run, _ in batch],
-        "delays": [outcome.delay for _, outcome in batch],
-        "spent": [outcome.spent for _, outcome in batch],
-        "crashes": [outcome.crashes for _, outcome in batch],
+        "leases": [run.lease.id for run, _ in ordered],
+        "jobs": [run.job.id for run, _ in ordered],
+        "attempts": [run.job.attempt for run, _ in ordered],
+        "started": [now - run.started if run.started else -1.0 for run, _ in ordered],
+        "finished": [now - run.ended if run.ended else 0.0 for run, _ in ordered],
+        "outcomes": [outcome.kind for _, outcome in told],
+        "errors": [outcome.error for _, outcome in told],
+        "results": [outcome.result for _, outcome in told],
+        "lanes": [run.lane_id for run, _ in told],
+        "delays": [outcome.delay for _, outcome in told],
+        "spent": [outcome.spent for _, outcome in told],
+        "crashes": [outcome.crashes for _, outcome in told],
         "keyed": any(run.job.unique_key is not None for run, _ in batch),
         "limited": any(run.limited for run, _ in batch),
-        "requeue": any(outcome.kind in AGAIN for _, outcome in batch),
+        "requeue": any(outcome.kind in AGAIN for _, outcome in told),
     }
+
+
+def plain(outcome: Outcome) -> bool:
+    """Whether the job succeeded, and that is all there is to say."""
+    return outcome.kind == "succeeded" and outcome.result is None and outcome.error is None

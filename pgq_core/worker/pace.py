@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 FIRST_LOOK = 0.005  # after work, an idle worker looks again this soon …
 GROWTH = 1.5  # … then ever later, up to WorkerOptions.idle_look
+CROWD = 16  # jobs in one claim from which on the next may wait …
+CROWD_LOOK = 0.008  # … this long, so that it brings more: every claim has its price
 BUSY_LOOK = 0.05  # while claims come back full
 FULL_LOOK = 0.25  # while no slot is free
 
@@ -16,6 +18,7 @@ FULL_LOOK = 0.25  # while no slot is free
 @dataclass
 class Pace:
     """`hungry`: there may be jobs to claim at once. `backlog`: the last claim came back full.
+    `crowd`: it brought so many that the next one, a little later, will bring more unasked.
 
     `limited_at`: when to try for jobs under limits and keys. A claim needs free slots and hunger; a
     look (promotion, dead workers, cancellations, pause flags) happens when `next_look` has come,
@@ -25,6 +28,7 @@ class Pace:
     idle_look: float
     hungry: bool = True
     backlog: bool = False
+    crowd: bool = False
     limited_at: float = math.inf
     next_look: float = 0.0
     next_sweep: float = 0.0
@@ -65,6 +69,8 @@ class Pace:
     def claimed(self, got: int, free: int, look: bool, full: bool) -> None:
         """After a claim of up to `free` brought `got`: at once again when full, else ever later."""
         now = time.monotonic()
+        if free > 0:
+            self.crowd = got >= CROWD
         if free > 0 and full:
             self.hungry = True
         if got:
@@ -75,6 +81,8 @@ class Pace:
             pause = FULL_LOOK
         elif self.backlog:
             pause = BUSY_LOOK
+        elif self.crowd:
+            pause = CROWD_LOOK
         else:
             pause = self.delay * random.uniform(1.0, 1.3)
         if look or not self.backlog:

@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -24,7 +24,7 @@ from pgq_core.worker.book import Book, Running
 from pgq_core.worker.claimer import DueMark, Look
 from pgq_core.worker.crew import Crew
 from pgq_core.worker.flusher import Entry
-from pgq_core.worker.lanes import Lanes
+from pgq_core.worker.lanes import Lanes, Stretch
 from pgq_core.worker.limited import Limited
 from pgq_core.worker.pace import Pace
 
@@ -32,6 +32,7 @@ log = logging.getLogger("pgq_core.worker")
 
 DIRECTORY = 30.0  # the lane directory is read when it has grown, and this often in any case
 LAST_RESORT = 60.0
+PIPELINE = 200  # slots from which on claims overlap with the work
 LINGER = 0.002  # with a backlog, wait this long for more free slots: bigger claims cost less
 TROUBLE = (*DISCONNECTED, asyncpg.PostgresError, DatabaseError)
 
@@ -183,7 +184,7 @@ class Worker:
     async def _claim_plain(self, free: int, look: bool) -> None:
         """Claim over the ordinary lanes."""
         if self.pace.backlog and not look:
-            free = await self._linger(free)
+            free = min(await self._linger(free), self._half())
         if look and time.monotonic() - self._directory_at > DIRECTORY:
             await self._read_directory()
         self.pace.claiming(free, look)
@@ -206,12 +207,19 @@ class Worker:
         self, queue: str | None, room: int, look: bool
     ) -> tuple[list[Running], Look | None]:
         """One claim over all lanes, or those of one queue that has a share of its own."""
+        now = time.monotonic()
         plan = self.lanes.plan(queue, self._upside_down()) if room > 0 else []
-        # A worker that hears nothing must not be the one that producers wake.
-        idle = room > 0 and not self.pace.backlog and self.crew.sentinel.hears
-        runs, seen = await self.crew.claimer.claim(
-            plan, room, now=time.monotonic(), look=look, idle=idle
-        )
+        late = self._late(now) if queue is None and room > 0 else []
+        # A worker that hears nothing must not be the one that producers wake; one that looks all
+        # the time need not.
+        idle = None
+        if room > 0 and not self.pace.backlog and self.crew.sentinel.hears:
+            idle = not self.pace.crowd
+        runs, seen = await self.crew.claimer.claim(plan + late, room, now=now, look=look, idle=idle)
+        if late:
+            self.pace.swept(now)
+        if seen is not None:
+            cancel(runs, seen)  # before they start
         self._start(runs)
         return runs, seen
 
@@ -283,6 +291,11 @@ class Worker:
         self._woken = False
         self._strangers.clear()
 
+    def _half(self) -> int:
+        """With a backlog, half of the slots: one half is claimed while the other runs."""
+        slots = self.options.concurrency
+        return slots if slots < PIPELINE else (slots + 1) // 2
+
     async def _linger(self, free: int) -> int:
         """Wait a moment until a quarter of the slots is free."""
         want = max(1, self.options.concurrency // 4)
@@ -294,13 +307,17 @@ class Worker:
         return free
 
     async def _sweep(self, free: int) -> None:
-        """Look between floor and window, where late commits hide."""
+        """Look between floor and window, where late commits hide, if no claim just did."""
         started = time.monotonic()
-        if started < self.pace.next_sweep or not (plan := self.lanes.sweep_plan()):
+        if not (plan := self._late(started)):
             return
         runs, _ = await self.crew.claimer.claim(plan, free, now=started)
         self._start(runs)
         self.pace.swept(started)
+
+    def _late(self, now: float) -> list[Stretch]:
+        """What a sweep reads, when its time has come."""
+        return self.lanes.sweep_plan() if now >= self.pace.next_sweep else []
 
     async def _last_resort(self, free: int) -> None:
         """About once a minute read what should be empty for ever: a job found there is a bug of
@@ -366,8 +383,7 @@ class Worker:
             self._expect_more()
         if self.lanes.pause(seen.paused):
             self._expect_more()
-        for run in [run for run in self.book.running if run.job.id in seen.cancels]:
-            run.stop("cancel", seen.cancels[run.job.id])
+        cancel(self.book.running, seen)
         if seen.promoted:
             self.lanes.name_all()
             self.pace.at_once()
@@ -428,8 +444,7 @@ class Worker:
         elif kind in ("look", "cancel"):
             self.lanes.name_all()
             self.pace.at_once()
-        if kind != "done":
-            self._wake.set()
+        self._wake.set()
 
     def _hear_lane(self, payload: str) -> None:
         self._woken = True
@@ -474,3 +489,9 @@ class Worker:
         self.crew.claimer.due = DueMark()
         self.crew.audit.wanted = True
         self._wake.set()
+
+
+def cancel(runs: Iterable[Running], seen: Look) -> None:
+    """Stop those whose cancellation is asked."""
+    for run in [run for run in runs if run.job.id in seen.cancels]:
+        run.stop("cancel", seen.cancels[run.job.id])

@@ -66,7 +66,7 @@ def attempts_of(job: Job) -> str:
 def row_of(attempt: Attempt) -> tuple[Any, ...]:
     """The cells of one attempt."""
     started, ended = attempt.started_at, attempt.finished_at
-    took = "–" if started is None else f"{(ended - started).total_seconds():.2f} s"
+    took = "–" if started is None else f"{(ended - started).total_seconds():.2f}\u00a0s"
     badge = format_html(
         '<span class="pgq-state pgq-{}">{}</span>', attempt.outcome, attempt.outcome
     )
@@ -82,7 +82,27 @@ def error_of(error: Any) -> str:
     trace = error.get("traceback")
     if not trace:
         return format_html("{}", line)
-    return format_html("<details><summary>{}</summary>{}</details>", line, block(trace))
+    # The end of a traceback matters: the box is scrolled to it, by a style sheet alone.
+    return format_html(
+        '<details><summary>{}</summary><div class="pgq-end">{}</div></details>', line, block(trace)
+    )
+
+
+def spell(seconds: float) -> str:
+    """A length of time in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def distance(value: Any) -> str:
+    """How long ago, or in how long; the time itself when one points at it."""
+    if value is None:
+        return "–"
+    seconds = (timezone.now() - value).total_seconds()
+    words = f"{spell(seconds)} ago" if seconds >= 0 else f"in {spell(-seconds)}"
+    return format_html('<time title="{}">{}</time>', moment(value), words)
 
 
 def moment(value: Any) -> str:

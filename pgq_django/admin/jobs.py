@@ -7,37 +7,44 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ActionForm
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST
 
 from pgq_django.admin.actions import ACTIONS, perform
 from pgq_django.admin.base import QueueAdmin, may
-from pgq_django.admin.detail import attempts_of, moment, pretty, progress_of
+from pgq_django.admin.detail import attempts_of, distance, moment, pretty, progress_of
 from pgq_django.admin.filters import AgeFilter, EntrypointFilter, QueueFilter, StateFilter
 from pgq_django.admin.overview import overview, steer
 from pgq_django.admin.paging import KeysetChangeList
-from pgq_django.models import Job, Lock
-from pgq_django.verbs import at_once
+from pgq_django.models import Job
 
-RECENT = 1_000_000  # ids among which finished jobs are searched by key
+
+class ChosenForm(ActionForm):
+    """There is no "select all pages": an action reaches the jobs that were chosen."""
+
+    def clean_select_across(self) -> bool:
+        """Whatever was posted."""
+        return False
 
 
 class JobAdmin(QueueAdmin):
     """The list, one job's page, and the actions on both."""
 
-    list_display = ("id", "badge", "entrypoint", "queue", "priority", "attempt", "created_at",
-                    "due", "ended")  # fmt: skip
-    list_display_links = ("id", "entrypoint")
+    list_display = ("id", "badge", "task", "queue", "attempt", "made", "when")
+    list_display_links = ("id", "task")
     list_filter = (StateFilter, QueueFilter, EntrypointFilter, AgeFilter)
     list_per_page = 50
     sortable_by = ()
     search_fields = ("id",)  # shows the field; get_search_results does the work
-    search_help_text = "Id, result id, or key (keys: live jobs and the newest million)."
+    search_help_text = "Id, result id, or a key."
+    action_form = ChosenForm
     change_list_template = "admin/pgq_django/job_list.html"
     change_form_template = "admin/pgq_django/job.html"
     actions = tuple(f"{name}_jobs" for name in ACTIONS)
@@ -61,16 +68,7 @@ class JobAdmin(QueueAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
-        term = search_term.strip()
-        digits = term.removeprefix("pgq-")
-        if not term:
-            return queryset, False
-        if digits.isdigit():
-            return queryset.filter(id=min(int(digits), 2**63 - 1)), False
-        newest = at_once(self.verbs.call("newest_job"))[0]["id"]
-        live = Lock.objects.using(queryset.db).filter(unique_key=term).values("job_id")
-        keyed = Q(id__gt=newest - RECENT) & (Q(unique_key=term) | Q(concurrency_key=term))
-        return queryset.filter(Q(id__in=live) | keyed), False
+        return queryset, False  # the change list reads the term
 
     # -- columns ----------------------------------------------------------------------------
 
@@ -79,15 +77,27 @@ class JobAdmin(QueueAdmin):
         """The state, as a word with a colour."""
         return format_html('<span class="pgq-state pgq-{}">{}</span>', job.state, job.state)
 
-    @admin.display(description="due")
-    def due(self, job: Job) -> Any:
-        """When it may start."""
-        return "at once" if job.run_at is None else moment(job.run_at)
+    @admin.display(description="enqueued")
+    def made(self, job: Job) -> str:
+        """How long ago it was enqueued."""
+        return distance(job.created_at)
 
-    @admin.display(description="finished")
-    def ended(self, job: Job) -> Any:
-        """When it had its last outcome."""
-        return job.last_finished_at if job.state in ("succeeded", "failed", "cancelled") else None
+    @admin.display(description="task")
+    def task(self, job: Job) -> str:
+        """The entrypoint, which may be broken after its dots."""
+        return format_html_join(
+            mark_safe(".<wbr>"), "{}", ((p,) for p in job.entrypoint.split("."))
+        )
+
+    @admin.display(description="when")
+    def when(self, job: Job) -> str:
+        """When it is due, if it is not yet; when it ended, if it has."""
+        return distance(job.run_at if job.state == "deferred" else ending(job))
+
+    @admin.display(description="due")
+    def due(self, job: Job) -> str:
+        """When it may start, for its page."""
+        return "at once" if job.run_at is None else moment(job.run_at)
 
     @admin.display(description="enqueued")
     def enqueued(self, job: Job) -> str:
@@ -102,7 +112,7 @@ class JobAdmin(QueueAdmin):
     @admin.display(description="finished")
     def finished(self, job: Job) -> str:
         """When it had its last outcome, for its page."""
-        return moment(self.ended(job))
+        return moment(ending(job))
 
     @admin.display(description="payload")
     def payload_shown(self, job: Job) -> str:
@@ -132,24 +142,24 @@ class JobAdmin(QueueAdmin):
     # -- actions ----------------------------------------------------------------------------
 
     @admin.action(description="Retry: run again", permissions=["retry"])
-    def retry_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+    def retry_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
         """Put finished jobs back."""
-        perform(self, request, "retry", queryset)
+        return perform(self, request, "retry", queryset)
 
     @admin.action(description="Cancel", permissions=["cancel"])
-    def cancel_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+    def cancel_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
         """End waiting jobs; ask running ones to stop."""
-        perform(self, request, "cancel", queryset)
+        return perform(self, request, "cancel", queryset)
 
     @admin.action(description="Run now: make due", permissions=["run"])
-    def run_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+    def run_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
         """Don't wait for the time they were put off to."""
-        perform(self, request, "run", queryset)
+        return perform(self, request, "run", queryset)
 
     @admin.action(description="Discard: delete for good", permissions=["discard"])
-    def discard_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+    def discard_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
         """Delete jobs with their history; running ones are asked to stop instead."""
-        perform(self, request, "discard", queryset)
+        return perform(self, request, "discard", queryset)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """For the action of that name."""
@@ -189,7 +199,10 @@ class JobAdmin(QueueAdmin):
         """One action on one job."""
         if verb not in ACTIONS or not may_do(request, verb):
             raise PermissionDenied
-        perform(self, request, verb, [get_object_or_404(self.get_queryset(request), pk=job)])
+        found = get_object_or_404(self.get_queryset(request), pk=job)
+        asked = perform(self, request, verb, [found])
+        if asked is not None:
+            return asked
         if verb == "discard":
             return HttpResponseRedirect(reverse("admin:pgq_django_job_changelist"))
         return HttpResponseRedirect(reverse("admin:pgq_django_job_change", args=[job]))
@@ -206,6 +219,11 @@ class JobAdmin(QueueAdmin):
             raise PermissionDenied
         steer(self, request)
         return HttpResponseRedirect(reverse("admin:pgq_overview"))
+
+
+def ending(job: Job) -> Any:
+    """When a job had its last outcome; None while it may have another."""
+    return job.last_finished_at if job.state in ("succeeded", "failed", "cancelled") else None
 
 
 def may_do(request: HttpRequest, name: str) -> bool:

@@ -1,4 +1,4 @@
--- How many jobs stand where, and how many ended in the last hour; finished ones are not counted.
+-- How many jobs stand where; finished ones are not counted.
 SELECT
     (SELECT count(*) FROM pgq_ready) AS ready,
     (SELECT count(*) FROM pgq_deferred) AS deferred,

@@ -12,7 +12,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
 
-from pgq_core import Context, Job, PgQueuer
+from pgq_core import Context, Job, NewJob, PgQueuer
 from pgq_core.executor import execute
 from pgq_core.outcomes import Outcome
 from pgq_core.registry import Entrypoint
@@ -95,12 +95,11 @@ class Desk:
         statements.run(self.using, "finish", **finish_values(self.worker, run, outcome))
         self.book.settle(run.lease)
 
-    async def _enqueue(self, job: Any, **options: Any) -> int:
-        from pgq_django.enqueueing import enqueue  # noqa: PLC0415
+    async def _enqueue(self, target: str | NewJob, payload: Any = None, **options: Any) -> int:
+        from pgq_django.enqueueing import enqueue_many  # noqa: PLC0415
 
-        return await sync_to_async(enqueue)(
-            job.entrypoint, job.payload, using=self.using, **options
-        )
+        new = target if isinstance(target, NewJob) else NewJob(target, payload, **options)
+        return (await sync_to_async(enqueue_many)([new], using=self.using))[0].id
 
     def _register(self) -> None:
         catalogue.import_tasks_modules()

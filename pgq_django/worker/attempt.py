@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import traceback
 from contextvars import ContextVar
 from typing import Any
 
@@ -12,23 +10,20 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
-from pgq_core import Cancel, Job, Retry, Snooze
-from pgq_core.errors import LeaseLost
+from pgq_core import Job
 from pgq_core.worker.completion import Completion
 from pgq_django import statements
 from pgq_django.arguments import storable
 from pgq_django.compat import (
     Result,
     TaskContext,
-    TaskError,
     TaskResultStatus,
     task_finished,
     task_started,
 )
 from pgq_django.exceptions import InvalidArgument
+from pgq_django.worker.ending import as_task_error, is_over, stops_named
 from pgq_django.worker.policy import Policy, box
-
-VERDICTS = (Retry, Snooze, Cancel, LeaseLost, asyncio.CancelledError)  # no failures of the task
 
 _pgq_context: ContextVar[Any] = ContextVar("pgq_context")
 
@@ -56,9 +51,8 @@ class Attempt:
         _pgq_context.set(self.context)
         task_started.send_robust(self.sender, task_result=self.result)
         try:
-            kept = self._atomically() if self.policy.options.atomic else self._keep(self._call())
-        except VERDICTS:
-            raise
+            with stops_named(self.context, self.limit):
+                kept = self._run()
         except BaseException as error:
             if self._is_over(error):
                 task_finished.send_robust(self.sender, task_result=self.result)
@@ -72,9 +66,8 @@ class Attempt:
         _pgq_context.set(self.context)
         await task_started.asend_robust(self.sender, task_result=self.result)
         try:
-            kept = self._keep(await self._call())
-        except VERDICTS:
-            raise
+            with stops_named(self.context, self.limit):
+                kept = self._keep(await self._call())
         except BaseException as error:
             if await sync_to_async(self._is_over)(error):
                 await task_finished.asend_robust(self.sender, task_result=self.result)
@@ -82,6 +75,14 @@ class Attempt:
         self._end(TaskResultStatus.SUCCESSFUL)
         await task_finished.asend_robust(self.sender, task_result=self.result)
         return kept
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds this attempt may take."""
+        return self.job.timeout or self.policy.entrypoint.timeout
+
+    def _run(self) -> Any:
+        return self._atomically() if self.policy.options.atomic else self._keep(self._call())
 
     def _call(self) -> Any:
         first: list[Any] = (
@@ -116,14 +117,8 @@ class Attempt:
 
     def _is_over(self, error: BaseException) -> bool:
         """Note the error; whether it ends the task, because no attempt is left or wanted."""
-        kind = type(error)
-        self.result.errors.append(
-            TaskError(
-                exception_class_path=f"{kind.__module__}.{kind.__qualname__}",
-                traceback="".join(traceback.format_exception(kind, error, error.__traceback__)),
-            )
-        )
-        over = self.policy.is_last(error, self.result, self.job, self.context)
+        self.result.errors.append(as_task_error(error, self.context))
+        over = is_over(self.policy, error, self.result, self.context)
         if over:
             self._end(TaskResultStatus.FAILED)
         return over

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import asyncpg
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
@@ -19,10 +21,12 @@ IGNORED = {
 }  # fmt: skip
 # libpq's words that asyncpg reads in a DSN.
 PASSED = {
-    "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "passfile", "service",
-    "servicefile", "target_session_attrs", "krbsrvname", "gsslib", "ssl_min_protocol_version",
+    "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "passfile",
+    "target_session_attrs", "krbsrvname", "gsslib", "ssl_min_protocol_version",
     "ssl_max_protocol_version", "application_name",
 }  # fmt: skip
+if "service" in inspect.signature(asyncpg.connect).parameters:  # asyncpg 0.31 and later
+    PASSED |= {"service", "sslnegotiation"}
 RENAMED = {"assume_role": "role"}
 _SETTING = re.compile(r"([a-zA-Z_][\w.]*)=(.*)", re.DOTALL)
 
@@ -34,13 +38,21 @@ def dsn_of(using: str) -> str:
     user = quote(str(settings.get("USER") or query.pop("user", "")), safe="")
     password = quote(str(settings.get("PASSWORD") or query.pop("password", "")), safe="")
     login = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    host, port = str(settings.get("HOST") or ""), str(settings.get("PORT") or "")
-    if host:
-        query["host"] = host
-    if port:
-        query["port"] = port
+    query.update(hosts_of(str(settings.get("HOST") or ""), str(settings.get("PORT") or "")))
     name = quote(str(settings.get("NAME") or query.pop("dbname", "") or ""), safe="")
-    return f"postgresql://{login}/{name}" + (f"?{urlencode(query)}" if query else "")
+    path = f"/{name}" if name else ""  # an empty path would overrule a service's dbname
+    return f"postgresql://{login}{path}" + (f"?{urlencode(query)}" if query else "")
+
+
+def hosts_of(hosts: str, ports: str) -> dict[str, str]:
+    """One host or several: IPv6 addresses in brackets, and a port that is left out written out."""
+    found = {}
+    if hosts:
+        parts = (part.strip() for part in hosts.split(","))
+        found["host"] = ",".join(f"[{p}]" if ":" in p and p[0] not in "/[" else p for p in parts)
+    if ports:
+        found["port"] = ",".join(part.strip() or "5432" for part in ports.split(","))
+    return found
 
 
 def query_of(using: str, options: dict[str, Any]) -> dict[str, str]:
@@ -53,14 +65,22 @@ def query_of(using: str, options: dict[str, Any]) -> dict[str, str]:
             query.update(server_settings(using, str(value)))
         elif key == "connect_timeout":
             continue  # the worker has limits of its own
+        elif (key, value) == ("sslrootcert", "system"):
+            raise refused(using, key, "give the path of a file, the system's certificates perhaps: "
+                          "/etc/ssl/certs/ca-certificates.crt")  # fmt: skip
         elif key in PASSED or key in RENAMED or key in ("user", "password", "dbname"):
             query[RENAMED.get(key, key)] = str(value)
         else:
-            raise ImproperlyConfigured(
-                f"DATABASES[{using!r}]['OPTIONS'][{key!r}] cannot be translated for the worker's "
-                "connection (asyncpg); remove it, or run the worker on an alias without it"
-            )
+            raise refused(using, key, "remove it, or run the worker on an alias without it")
     return query
+
+
+def refused(using: str, key: str, way_out: str) -> ImproperlyConfigured:
+    """The error for an option that the worker's connection cannot have."""
+    return ImproperlyConfigured(
+        f"DATABASES[{using!r}]['OPTIONS'][{key!r}] cannot be translated for the worker's "
+        f"connection (asyncpg); {way_out}"
+    )
 
 
 def server_settings(using: str, text: str) -> dict[str, str]:

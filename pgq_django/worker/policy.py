@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
-from pgq_core import Backoff, Job, NewJob
+from pgq_core import Backoff, Job, NewJob, Retry
+from pgq_core.executor import TimedOut
 from pgq_core.options import EntrypointOptions
 from pgq_core.outcomes import Outcome
 from pgq_core.retries import delay_after
@@ -23,6 +25,8 @@ from pgq_django.compat import task_backends
 from pgq_django.priorities import to_pgq
 from pgq_django.task import options_of
 from pgq_django.task_options import TaskOptions
+
+log = logging.getLogger("pgq_django")
 
 MARK = "__pgq_never_again__"
 
@@ -121,20 +125,28 @@ class Policy:
     def is_last(self, error: BaseException, result: Any, job: Job, context: Any) -> bool:
         """Whether this error ends the task; asks `backoff(exception, task_result)` when there is
         one, and keeps its answer for the core."""
-        stated = self.entrypoint
-        if not isinstance(error, stated.retry_on) or isinstance(error, stated.no_retry_on):
-            return True
-        if spent(context) + 1 >= job.max_attempts:
+        if not self.is_worth_it(error) or spent(context) + 1 >= (job.max_attempts or 1):
             return True
         rule = self.options.backoff
-        if not callable(rule) or isinstance(rule, Backoff) or arity(rule) < 2:
+        if isinstance(error, Retry) or not takes_two(rule):
             return False
-        delay = rule(error, result)
+        try:
+            delay = rule(error, result)
+            box().delay = None if delay is None else seconds(delay)
+        except Exception:
+            log.exception("the backoff of %s failed; waiting the usual time", self.task.module_path)
+            return False
         if delay is None:
             self.never_again(error)
+        return delay is None
+
+    def is_worth_it(self, error: BaseException) -> bool:
+        """Whether an error of this class is tried again."""
+        stated = self.entrypoint
+        if isinstance(error, Retry):
             return True
-        box().delay = seconds(delay)
-        return False
+        wanted = isinstance(error, (*stated.retry_on, TimedOut))
+        return wanted and not isinstance(error, stated.no_retry_on)
 
     def never_again(self, error: BaseException) -> None:
         """Mark an error: the job has failed, whatever attempts are left."""
@@ -146,8 +158,10 @@ class Policy:
         if decided is not None:
             return decided
         rule = self.options.backoff
+        if takes_two(rule):  # it has been asked, and could not say
+            return Backoff().delay(failures)
         if callable(rule) and not isinstance(rule, Backoff):
-            return seconds(rule(failures)) if arity(rule) < 2 else Backoff().delay(failures)
+            return seconds(rule(failures))
         return delay_after(Backoff() if rule is None else rule, failures)
 
 
@@ -164,10 +178,12 @@ def classes(errors: Any) -> tuple[type[BaseException], ...]:
     return (errors,) if isinstance(errors, type) else tuple(errors)
 
 
-def arity(rule: Callable[..., Any]) -> int:
-    """How many positional arguments a function takes."""
+def takes_two(rule: Any) -> TypeGuard[Callable[..., Any]]:
+    """Whether a backoff wants the exception and the result rather than a number."""
+    if not callable(rule) or isinstance(rule, Backoff):
+        return False
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in kinds for p in inspect.signature(rule).parameters.values())
+    return sum(p.kind in kinds for p in inspect.signature(rule).parameters.values()) >= 2
 
 
 def seconds(delay: Any) -> float:

@@ -16,8 +16,11 @@ from typing import Any
 from django.db import connections
 
 from pgq_core import PgQueuer
+from pgq_core.hooks import Hook
+from pgq_core.logs import JobLogs
 from pgq_core.options import WorkerOptions
 from pgq_django.schema import schema_of
+from pgq_django.tracing import worker_hooks
 from pgq_django.worker.discovery import Discovery
 from pgq_django.worker.dsn import dsn_of
 from pgq_django.worker.policy import Boxes
@@ -41,7 +44,8 @@ class Process:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.pgq = PgQueuer(schema=schema_of(settings.database), hooks=[Boxes()])
+        hooks: list[Hook] = [Boxes(), JobLogs(), *worker_hooks(settings.database)]
+        self.pgq = PgQueuer(schema=schema_of(settings.database), hooks=hooks)
         self.discovery = Discovery(
             self.pgq, settings.database, schedules=settings.options.schedules
         )

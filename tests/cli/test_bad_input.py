@@ -135,6 +135,8 @@ def test_no_such_job(pgq_in_vain: Ask) -> None:
         "postgresql://user:sEcret@nowhere.invalid/x",
         "host=localhost port=1 password=sEcret",
         "mysql://user:sEcret@localhost:1/x",
+        "postgresql+asyncpg://user:sEcret@localhost:1/x",
+        "user:sEcret@localhost:1/x",
     ],
 )
 @pytest.mark.parametrize("command", [("jobs",), ("worker", "jobs:pgq"), ("health",)])

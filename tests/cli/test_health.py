@@ -11,8 +11,8 @@ from tests.cli.program import Answer, Database, Program
 
 Ask = Callable[..., Answer]
 WELL = {
-    "workers": 1, "dead_workers": 0, "stalled_workers": 0, "deaf_workers": 0, "oldest_ready": None,
-    "failed_last_hour": 0,
+    "workers": 1, "dead_workers": 0, "stalled_workers": 0, "polling_workers": 0, "deaf_workers": 0,
+    "oldest_ready": None, "failed_last_hour": 0,
 }  # fmt: skip
 
 
@@ -22,6 +22,14 @@ def test_well(pgq: Ask, db: Database, start: Callable[..., Program]) -> None:
     answer = pgq("health", "--json")
     assert (answer.code, answer.json["status"], answer.json["workers"]) == (0, "ok", 1)
     assert pgq("health").out == "ok\n"
+
+
+def test_polling(pgq: Ask, db: Database, start: Callable[..., Program]) -> None:
+    """A worker that polls because it was told to is well: `health` says it, exit code 0."""
+    start("jobs:pgq", "--no-listen").says("started")
+    answer = pgq("health")
+    assert (answer.code, answer.out) == (0, "ok; 1 polling (a pooler, or --no-listen)\n")
+    assert pgq("health", "--json").json["polling_workers"] == 1
 
 
 def test_without_a_worker(pgq: Ask) -> None:
@@ -42,7 +50,7 @@ def test_an_old_job(pgq: Ask, db: Database) -> None:
     ("change", "words"),
     [
         ({"stalled_workers": 1}, "stalled"),
-        ({"deaf_workers": 2}, "hear no notifications"),
+        ({"deaf_workers": 2}, "should hear notifications"),
         ({"failed_last_hour": 3}, "3 jobs failed"),
     ],
 )

@@ -79,6 +79,19 @@ def test_the_flag_comes_before_the_environment(
     assert pgq_anywhere("jobs").code == 0
 
 
+@pytest.mark.parametrize(
+    "scheme", ["postgres", "postgresql+asyncpg", "postgresql+psycopg", "postgresql+psycopg2"]
+)
+def test_the_url_may_be_sqlalchemys(
+    pgq_anywhere: Ask, database: str, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """The URL that your ORM has in DATABASE_URL will do, driver and all."""
+    url = database.replace("postgresql", scheme, 1)
+    assert pgq_anywhere("jobs", "--dsn", url).code == 0
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert pgq_anywhere("jobs").code == 0
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "demo"])
 def test_help(name: str, pgq_anywhere: Ask) -> None:
     """Every command explains itself with --help, without a database."""

@@ -12,19 +12,28 @@ import psycopg
 import pytest
 
 from pgq_core import NewJob, PgQueuer, errors
+from pgq_core.db import AsyncpgDriver
 from tests.connections.conftest import Outside
 from tests.connections.desks import DESKS, Desk
 
 
+@pytest.fixture(params=["public", "no_such_schema"])
+def schema(request: pytest.FixtureRequest) -> str:
+    """A schema that exists without pgq in it, and one that does not exist."""
+    return str(request.param)
+
+
 @pytest.fixture(params=DESKS)
-async def bare_desk(request: pytest.FixtureRequest, empty_database: str) -> AsyncIterator[Desk]:
+async def bare_desk(
+    request: pytest.FixtureRequest, empty_database: str, schema: str
+) -> AsyncIterator[Desk]:
     """A desk at a database without pgq."""
-    async with request.param(empty_database, PgQueuer()) as opened:
+    async with request.param(empty_database, PgQueuer(schema=schema)) as opened:
         yield opened
 
 
 async def test_missing_schema_says_what_to_run(bare_desk: Desk) -> None:
-    """Without our tables every connection says so, and names the command."""
+    """Without our tables, or their schema, every connection says so, and names the command."""
     with pytest.raises(errors.SchemaMissing, match="pgq-core install"):
         await bare_desk.enqueue()
     await bare_desk.do(bare_desk.rollback)
@@ -96,6 +105,27 @@ def test_nothing_is_imported_for_it() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+async def test_driver_joins_a_transaction_begun_by_hand(
+    conn: Any, database: str, outside: Outside, end: str
+) -> None:
+    """A BEGIN of your own on the driver's connection is joined, whatever pgq does in it."""
+    own = await asyncpg.connect(database)
+    pgq = PgQueuer(AsyncpgDriver(own))
+    await own.execute("BEGIN")
+    await pgq.queries.initialize()
+    kept = await pgq.enqueue("mail", unique_key="k", on_duplicate="raise")
+    async with pgq.batch(on_done=NewJob("report")) as batch:
+        batch.add(NewJob("mail"))
+    with pytest.raises(errors.DuplicateJob):
+        await pgq.enqueue("mail", unique_key="k", on_duplicate="raise")
+    assert await pgq.queries.cancel([kept]) == {kept: "cancelled"}
+    assert await outside.ids() == []
+    await own.execute(end)
+    await own.close()
+    assert (kept in await outside.ids()) == (end == "COMMIT")
 
 
 async def test_no_jobs_no_statement() -> None:

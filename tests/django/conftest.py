@@ -51,10 +51,11 @@ def _django(django_dsn: str) -> None:
 @pytest.fixture
 def db(django_dsn: str) -> Iterator[Any]:
     """Django's connection outside of any transaction; afterwards the tables are empty again."""
-    from django.core.management import call_command
     from django.db import connection, connections
+
+    from tests.django.support import empty_tables
 
     yield connection
     for one in connections.all(initialized_only=True):
         one.close()
-    call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+    empty_tables()

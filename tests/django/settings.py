@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import django
 
@@ -43,7 +43,9 @@ TEMPLATES = [
         },
     }
 ]
-TASKS = {"default": {"BACKEND": "pgq_django.PgqBackend", "QUEUES": []}}
+TASKS: dict[str, dict[str, Any]] = {"default": {"BACKEND": "pgq_django.PgqBackend", "QUEUES": []}}
+if "PGQ_TEST_SPANS" in os.environ:
+    TASKS["default"]["OPTIONS"] = {"tracing": True}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if django.VERSION < (6, 0):
     INSTALLED_APPS.append("django_tasks")
@@ -52,14 +54,16 @@ if django.VERSION < (6, 0):
 def database(dsn: str) -> dict[str, Any]:
     """A DSN as an entry of DATABASES."""
     parts = urlsplit(dsn)
-    query = dict(pair.split("=", 1) for pair in parts.query.split("&") if pair)
+    query = dict(parse_qsl(parts.query))
+    host, port = query.pop("host", None), query.pop("port", None)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(query.get("host") or parts.hostname or ""),
-        "PORT": str(parts.port or query.get("port") or ""),
+        "HOST": host or parts.hostname or "",
+        "PORT": str(port or parts.port or ""),
+        "OPTIONS": query,
     }
 
 

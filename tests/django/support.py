@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
-from django.db import connections
+from django.core.management.color import no_style
+from django.db import connection, connections
 
 from tests.django.settings import database
 
@@ -18,7 +19,8 @@ from tests.django.settings import database
 def alias_on(dsn: str, alias: str = "other", **options: Any) -> Iterator[Any]:
     """Another entry of DATABASES, on a DSN, for the length of the block."""
     entry = copy.deepcopy(connections.settings["default"])
-    entry.update(database(dsn), OPTIONS=options)
+    entry.update(database(dsn))
+    entry["OPTIONS"] = {**entry["OPTIONS"], **options}
     connections.settings[alias] = entry
     try:
         yield connections[alias]
@@ -44,9 +46,17 @@ def on_core(dsn: str, verb: str, **values: Any) -> Any:
     return asyncio.run(call())
 
 
-def scalar(connection: Any, statement: str, *values: Any) -> Any:
+def scalar(on: Any, statement: str, *values: Any) -> Any:
     """The first column of the first row."""
-    with connection.cursor() as cursor:
+    with on.cursor() as cursor:
         cursor.execute(statement, list(values))
         row = cursor.fetchone()
         return row[0] if row else None
+
+
+def empty_tables() -> None:
+    """Empty every table but what `migrate` has filled: content types and permissions."""
+    kept = {"auth_permission", "django_content_type"}
+    tables = set(connection.introspection.django_table_names(only_existing=True)) - kept
+    flush = connection.ops.sql_flush(no_style(), sorted(tables), reset_sequences=True)
+    connection.ops.execute_sql_flush(flush)

@@ -44,8 +44,8 @@ class Admin(TestCase):
                                            self.page(JOBS, **params))]  # fmt: skip
 
     def act(self, action: str, *jobs: int) -> str:
-        """Choose jobs in the list, start an action, and read what it says."""
-        data = {"action": f"{action}_jobs", "_selected_action": list(jobs)}
+        """Choose jobs in the list, start an action, confirm it, and read what it says."""
+        data = {"action": f"{action}_jobs", "_selected_action": list(jobs), "post": "yes"}
         return self.client.post(JOBS, data, follow=True).content.decode()
 
 
@@ -76,7 +76,7 @@ class Lists(Admin):
         """Pages follow the id: forth and back again, without counting and without an offset."""
         pgq_django.enqueue_many([NewJob("a") for _ in range(120)])
         first = self.ids()
-        with self.assertNumQueries(5) as captured:
+        with self.assertNumQueries(6) as captured:
             second = self.ids(before=first[-1])
         third = self.ids(before=second[-1])
         assert (len(first), len(second), len(third)) == (50, 50, 20)
@@ -139,11 +139,32 @@ class Actions(Admin):
     def test_from_the_jobs_page(self) -> None:
         """The same actions stand on a job's page."""
         made = pgq_django.enqueue(tasks.add, args=[1])
-        said = self.client.post(f"{JOBS}{made}/do/cancel/", follow=True).content.decode()
+        address, yes = f"{JOBS}{made}/do/cancel/", {"post": "yes"}
+        said = self.client.post(address, yes, follow=True).content.decode()
         assert "Cancel: 1 job cancelled" in said
         assert self.client.post(f"{JOBS}999/do/cancel/").status_code == 404
         assert self.client.post(f"{JOBS}{made}/do/explode/").status_code == 403
         assert self.client.get(f"{JOBS}{made}/do/cancel/").status_code == 405
+
+    def test_they_ask_first(self) -> None:
+        """Nothing is done before it was confirmed on a page that says what it means."""
+        made = pgq_django.enqueue(tasks.add, args=[1])
+        chosen = {"action": "discard_jobs", "_selected_action": [made]}
+        for address, data in ((JOBS, chosen), (f"{JOBS}{made}/do/discard/", {})):
+            page = self.client.post(address, data).content.decode()
+            assert "Discard 1 job?" in page
+            assert "deleted for good" in page
+            assert 'name="post" value="yes"' in page
+            assert Job.objects.get().state == "ready"
+
+    def test_only_what_was_chosen(self) -> None:
+        """Asking for "all pages" by hand does not reach jobs that were not chosen."""
+        one, other = (pgq_django.enqueue(tasks.add, args=[n]) for n in (1, 2))
+        data = {"action": "cancel_jobs", "post": "yes", "select_across": "1"}
+        self.client.post(JOBS, data)
+        assert Job.objects.filter(state="ready").count() == 2
+        self.client.post(JOBS, {**data, "_selected_action": [one]})
+        assert [job.pk for job in Job.objects.filter(state="ready")] == [other]
 
     def test_permissions(self) -> None:
         """Each action needs its own permission; looking needs `view`."""
@@ -152,7 +173,8 @@ class Actions(Admin):
         page = self.page(JOBS)
         assert "cancel_jobs" in page
         assert "discard_jobs" not in page
-        assert self.client.post(f"{JOBS}{made}/do/discard/").status_code == 403
+        discard = self.client.post(f"{JOBS}{made}/do/discard/", {"post": "yes"})
+        assert discard.status_code == 403
         self.act("discard", made)
         assert Job.objects.get().state == "ready"
         self.act("cancel", made)
@@ -170,7 +192,7 @@ class Actions(Admin):
         made = pgq_django.enqueue(tasks.add, args=[1])
         strict = Client(enforce_csrf_checks=True)
         strict.force_login(User.objects.get())
-        assert strict.post(f"{JOBS}{made}/do/cancel/").status_code == 403
+        assert strict.post(f"{JOBS}{made}/do/cancel/", {"post": "yes"}).status_code == 403
 
 
 class Overview(Admin):

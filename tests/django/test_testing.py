@@ -104,13 +104,6 @@ class InsideATestCase(TestCase):
 class InATransactionTestCase(TransactionTestCase):
     """With real commits, and tables emptied after each test."""
 
-    available_apps = [  # noqa: RUF012
-        "pgq_django",
-        "tests.django.shop",
-        "django.contrib.auth",
-        "django.contrib.contenttypes",
-    ]
-
     def test_first(self) -> None:
         """run_pending works on real commits, too."""
         enqueue(tasks.write_note, args=["x"])

@@ -28,9 +28,12 @@ def calls(page: Path) -> Iterator[list[str]]:
             yield words
 
 
-def options_of(command: click.Command) -> set[str]:
-    """Every spelling of every option."""
-    return {spelling for param in command.params for spelling in (*param.opts, "--help")}
+def options_of(command: click.Command, words: list[str]) -> set[str]:
+    """Every spelling of every option, also of the command of a group that is named."""
+    own = {spelling for param in command.params for spelling in (*param.opts, "--help")}
+    known = command.commands if isinstance(command, click.Group) else {}
+    inner = next((known[word] for word in words if word in known), None)
+    return own if inner is None else own | options_of(inner, [])
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def test_commands_exist(page: Path) -> None:
         named = next((word for word in rest if word in KNOWN), None)
         if re.fullmatch(r"[a-z]+", words[0]) and not page.name.startswith("CHANGELOG"):
             assert words[0] in KNOWN, f"{page.name}: pgq-core {' '.join(words)}"
-        own = options_of(commands) | (options_of(KNOWN[named]) if named else set())
+        own = options_of(commands, []) | (options_of(KNOWN[named], rest) if named else set())
         for option in OPTION.findall(" ".join(words)):
             assert option in own, f"{page.name}: pgq-core {' '.join(words)} has no {option}"
 

@@ -33,8 +33,9 @@ def promised() -> dict[str, Granted]:
             for privilege in privileges.strip().split(", "):
                 found[purpose].add((name, privilege, column or None))
     found["producer"].add(("pgq_jobs", "INSERT", None))
-    for heir in ("worker", "admin"):
-        found[heir] |= found["producer"] - {("pgq_jobs", "SELECT", "id")}
+    ids = {("pgq_jobs", "SELECT", "id"), ("pgq_batches", "SELECT", "batch_id")}
+    for heir in ("worker", "admin"):  # they may read the whole tables
+        found[heir] |= found["producer"] - ids
     return found
 
 

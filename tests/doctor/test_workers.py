@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from pgq_core import Job, JobState, PgQueuer
-from pgq_core.doctor import Severity, examine
+from pgq_core.doctor import Severity, examine, exit_code
 from pgq_core.queries import Queries
 from tests.doctor.conftest import Find
 from tests.support import eventually
@@ -111,9 +111,19 @@ async def test_leases_without_a_worker(
 
 
 async def test_a_deaf_worker(find: Find, conn: asyncpg.Connection[Any], worker: int) -> None:
-    """A worker that hears no notifications is named, with the option for a direct line."""
+    """A worker that hears no notifications where it should is named, with what to look at."""
     await conn.execute("UPDATE pgq_workers SET listener = 'deaf'")
-    assert "--listen-dsn" in (await find("worker_deaf")).mend
+    finding = await find("worker_deaf")
+    assert "--listen-dsn" in finding.mend
+    assert exit_code([finding]) == 1
+
+
+async def test_a_polling_worker(find: Find, conn: asyncpg.Connection[Any], worker: int) -> None:
+    """A worker behind a pooler is named, with the option for a direct line; nothing is wrong."""
+    await conn.execute("UPDATE pgq_workers SET listener = 'polling'")
+    finding = await find("worker_polling")
+    assert "--listen-dsn" in finding.mend
+    assert exit_code([finding]) == 0
 
 
 async def test_a_blocked_loop(database: str, queries: Queries) -> None:

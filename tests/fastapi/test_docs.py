@@ -58,7 +58,8 @@ def test_nothing_on_the_page_is_left_unrun() -> None:
     """Every Python block of the page is a file that is served or tested."""
     names = {block.marks.get("file") for block in BLOCKS if block.language == "python"}
     used = {f"{block.marks['serve'].partition(':')[0]}.py" for block in SERVED}
-    assert names == used | {block.marks["file"] for block in TESTS}
+    fixtures = {block.marks["file"] for block in BLOCKS if "fixtures" in block.marks}
+    assert names == used | fixtures | {block.marks["file"] for block in TESTS}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="not installed: curl")

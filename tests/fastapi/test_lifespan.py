@@ -158,6 +158,13 @@ async def test_install_for_development(empty_database: str) -> None:
         assert (await pgq.queries.wait(id_, timeout=20)).result == 2
 
 
+async def test_sqlalchemys_url_will_do(database: str) -> None:
+    """The URL your engine has, driver and all, opens the queue and its worker's own line."""
+    pgq, url = echoing(), database.replace("postgresql", "postgresql+asyncpg", 1)
+    async with pgq_lifespan(pgq, url, listen_dsn=url)(FastAPI()):
+        assert (await pgq.queries.wait(await pgq.enqueue("echo", 2), timeout=20)).result == 2
+
+
 async def test_unreachable_database_stops_the_start() -> None:
     """A wrong DSN is an error at the start, without the password in it."""
     dsn = "postgresql://me:secret@127.0.0.1:1/none"

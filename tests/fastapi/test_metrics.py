@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,32 @@ async def test_counters_histograms_and_gauges(database: str) -> None:
     assert after[key("pgq_pickup_seconds_count", entrypoint="flaky")] == 1
     assert after[key("pgq_run_seconds_count", entrypoint="flaky")] == 2
     assert after[key("pgq_run_seconds_bucket", entrypoint="mail", le="+Inf")] == 2
+
+
+async def test_every_start_has_an_end(database: str, conn: Any) -> None:
+    """Started less finished is what runs, also when an attempt has lost its lease."""
+    pgq, metrics, running = PgQueuer(), Metrics(CollectorRegistry()), asyncio.Event()
+    value = metrics.registry.get_sample_value
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        if job.attempt == 1:
+            running.set()
+            await asyncio.Event().wait()
+
+    async with pgq_lifespan(pgq, database, metrics=metrics, lease=1.0)(FastAPI()):
+        id_ = await pgq.enqueue("work")
+        await running.wait()
+        await conn.execute("DELETE FROM pgq_workers")
+        await conn.execute("SELECT pgq_rescue(ARRAY(SELECT worker_id FROM pgq_leases))")
+        await pgq.queries.wait(id_, 20)
+
+        async def ends() -> bool:
+            labels = ({"entrypoint": "work", "outcome": end} for end in ("lost", "succeeded"))
+            return [value("pgq_attempts_finished_total", end) for end in labels] == [1, 1]
+
+        await eventually(ends, what="both attempts have ended")
+    assert value("pgq_attempts_started_total", {"entrypoint": "work"}) == 2
 
 
 async def test_openmetrics_when_asked_for(database: str) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ from fastapi import FastAPI, Request
 from pgq_core import Job, PgQueuer
 from pgq_fastapi import LifespanMissing, PgqDep, pgq_lifespan
 from pgq_fastapi.testing import app_client, drain, no_worker
+from tests.fastapi.served import ROOT
 from tests.support import eventually
 
 
@@ -116,3 +121,72 @@ async def test_with_starlettes_test_client(database: str) -> None:
     assert await asyncio.to_thread(plain_test) == ["ann"]
     with pytest.raises(LifespanMissing):
         drain(TestClient(FastAPI()))
+
+
+CONFTEST = """
+from fastapi import FastAPI
+from pgq_core import PgQueuer
+from pgq_fastapi import PgqDep, pgq_lifespan
+from pgq_fastapi.testing import client_fixture, plain_client_fixture
+
+pgq = PgQueuer()
+app = FastAPI(lifespan=pgq_lifespan(pgq))
+
+@pgq.entrypoint("mail")
+async def mail(job):
+    return job.payload.decode()
+
+@app.post("/mail")
+async def post(queue: PgqDep) -> int:
+    return await queue.enqueue("mail", "ann")
+
+client = client_fixture(app, database="pgq_database")
+working_client = client_fixture(app, database="pgq_database", worker=True)
+plain_client = plain_client_fixture(app, database="pgq_database")
+"""
+TESTS = """
+import os
+import pytest
+from pgq_fastapi.testing import drain
+
+pytestmark = pytest.mark.{mark}
+
+@pytest.mark.parametrize("time", [1, 2])
+async def test_httpx(client, time):
+    assert (await client.post("/mail")).json() == 1  # the first job: a database of its own
+    assert len(await client.drain()) == 1
+    assert "PGQ_DSN" not in os.environ
+
+async def test_worker(working_client):
+    job = (await working_client.post("/mail")).json()
+    assert (await working_client.pgq.queries.wait(job, 20)).state.value == "succeeded"
+"""
+PLAIN = """
+import pytest
+from pgq_fastapi.testing import drain
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_plain(plain_client, time):
+    assert plain_client.post("/mail").json() == 1
+    assert len(drain(plain_client)) == 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "mark"),
+    [("no:anyio", "asyncio"), ("no:asyncio", "anyio")],
+    ids=["pytest-asyncio", "anyio"],
+)
+def test_fixtures(server_dsn: str, tmp_path: Path, plugin: str, mark: str) -> None:
+    """The clients as fixtures, by httpx and TestClient, with a database for each test."""
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_async.py").write_text(TESTS.format(mark=mark))
+    (tmp_path / "test_plain.py").write_text(PLAIN)
+    environment = {name: value for name, value in os.environ.items() if name != "PGQ_DSN"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", plugin],
+        cwd=tmp_path, env={**environment, "PGQ_TEST_DSN": server_dsn, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from pgq_core import PgQueuer
+from pgq_core.cli import commands, run
 from tests.flow.bench import Bench
 from tests.flow.processes import Processes
 from tests.support import Databases
+
+Ask = Callable[..., tuple[int, str, str]]
 
 EMPTY = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -74,3 +78,30 @@ def bench(database: str) -> Iterator[Bench]:
     made = Bench(database)
     yield made
     made.close()
+
+
+@pytest.fixture
+def ask(database: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
+    """Run a command on the test's database: exit code, what it printed, what it complained of."""
+    monkeypatch.setenv("PGQ_DSN", database)
+    monkeypatch.setenv("COLUMNS", "40")  # in a file a table is as wide as its content
+    monkeypatch.delenv("PGQ_SCHEMA", raising=False)
+
+    def run_it(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = run(commands, arguments)
+        return code, *capfd.readouterr()
+
+    return run_it
+
+
+@pytest.fixture
+def rows(database: str) -> Callable[..., list[Any]]:
+    """Rows straight from the database."""
+
+    def fetch(statement: str) -> list[Any]:
+        with psycopg.connect(database, autocommit=True) as connection:
+            done = connection.execute(statement.encode())
+            return [] if done.description is None else done.fetchall()
+
+    return fetch

@@ -6,39 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
-from pgq_core.cli import commands, run
-
-Ask = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def ask(database: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
-    """Run a command on the test's database: exit code, what it printed, what it complained of."""
-    monkeypatch.setenv("PGQ_DSN", database)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("PGQ_SCHEMA", raising=False)
-
-    def run_it(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = run(commands, arguments)
-        return code, *capfd.readouterr()
-
-    return run_it
-
-
-@pytest.fixture
-def rows(database: str) -> Callable[..., list[Any]]:
-    """Rows straight from the database."""
-
-    def fetch(statement: str) -> list[Any]:
-        with psycopg.connect(database, autocommit=True) as connection:
-            done = connection.execute(statement.encode())
-            return [] if done.description is None else done.fetchall()
-
-    return fetch
+from tests.flow.conftest import Ask
 
 
 def test_the_life_of_a_schedule(ask: Ask, rows: Callable[..., list[Any]]) -> None:
@@ -175,3 +145,29 @@ def test_too_little_said(ask: Ask, arguments: tuple[str, ...]) -> None:
     """Nothing happens to many jobs by an oversight: filters, or --all, are asked for."""
     code, out, err = ask(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "rule"),
+    [
+        (("mail",), "queue 'mail'", ("mail", "")),
+        (("--entrypoint", "a"), "a in every queue", ("", "a")),
+        (("mail", "--entrypoint", "a"), "a in queue 'mail'", ("mail", "a")),
+    ],
+)
+def test_pausing(
+    ask: Ask,
+    rows: Callable[..., list[Any]],
+    arguments: tuple[str, ...],
+    says: str,
+    rule: tuple[str, str],
+) -> None:
+    """A queue, an entrypoint, or one in the other is paused, named by `stats`, and resumed."""
+    paused = "SELECT queue, entrypoint FROM pgq_queues WHERE paused_at IS NOT NULL"
+    assert ask("pause", *arguments) == (0, f"paused: {says}; running jobs go on\n", "")
+    assert rows(paused) == [rule]
+    assert f"paused: {says}\n" in ask("stats")[1]
+    (shown,) = json.loads(ask("stats", "--json")[1])["paused"]
+    assert (shown["queue"], shown["entrypoint"]) == rule
+    assert ask("resume", *arguments) == (0, f"resumed: {says}\n", "")
+    assert rows(paused) == []

@@ -68,12 +68,14 @@ async def test_an_instant(pgq: PgQueuer) -> None:
     "wrong",
     [
         {"run_at": datetime(2030, 1, 1)},  # noqa: DTZ001
+        {"run_at": 1_900_000_000}, {"run_at": "tomorrow"}, {"run_at": timedelta(-1)},
         {"delay": -1}, {"delay": float("nan")}, {"delay": "5"}, {"delay": True},
         {"delay": 5, "run_at": timedelta(seconds=5)}, {"delay": timedelta(days=-1)},
     ],
 )  # fmt: skip
 async def test_wrong_times(pgq: PgQueuer, wrong: dict[str, Any]) -> None:
-    """A time without a zone, a negative or odd delay, or both at once, is refused before any SQL."""
+    """A time without a zone, a number for one, a negative or odd delay, or both at once, is refused
+    before any SQL."""
     with pytest.raises(InvalidInput, match=r"run_at|delay"):
         await pgq.enqueue("work", **wrong)
 

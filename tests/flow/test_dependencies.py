@@ -259,6 +259,19 @@ async def test_odd_predecessors(conn: Any, odd: Any) -> None:
         await steps.add(conn, NewJob("a", after=[NewJob("elsewhere")]))
 
 
+@pytest.mark.parametrize("odd", [7, "7,8", NewJob("other")])
+async def test_what_is_no_list_of_predecessors(pgq: PgQueuer, odd: Any) -> None:
+    """`after=7` is refused with the way out, `after=[7]`, wherever jobs are put together."""
+    job = NewJob("a", after=odd)
+    with pytest.raises(InvalidInput, match=r"give a list, as in after=\["):
+        await pgq.enqueue(job)
+    with pytest.raises(InvalidInput, match=r"give a list, as in after=\["):
+        await pgq.chain(NewJob("first"), job)
+    with pytest.raises(InvalidInput, match=r"give a list, as in after=\["):
+        async with pgq.batch(on_done=job) as batch:
+            batch.add("a")
+
+
 async def test_circles_are_refused(conn: Any) -> None:
     """Jobs that would wait for each other in a circle are an error at enqueue, by any way in."""
     before: list[int | NewJob] = []

@@ -358,6 +358,7 @@ async def test_workers_without_schedules(pgq: PgQueuer, conn: Any, report: str) 
         ({"cron": "@sometimes"}, "no cron rule"), ({"cron": "R R * * *"}, "give fixed times"),
         ({"cron": "H H * * *"}, "give fixed times"), ({"timezone": "Mars/Olympus"}, "Europe/Paris"),
         ({"catch_up": "some"}, "'skip', 'last', 'all'"), ({"jitter": -1.0}, "jitter=-1.0"),
+        ({"jitter": "5"}, "jitter='5'"),
         ({"name": ""}, "name"), ({"payload": object()}, "payload"), ({"queue": ""}, "queue"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -105,6 +106,29 @@ async def test_failure_and_retry_are_errors(
     off_span = by_name(exporter)["process off"]
     assert off_span.status.status_code is StatusCode.UNSET
     assert off_span.attributes["pgq.outcome"] == "cancelled"
+
+
+async def test_a_lost_attempt_ends_its_span(
+    database: str, conn: Any, exporter: InMemorySpanExporter, provider: Any
+) -> None:
+    """The span of an attempt that lost its lease ends, and says so."""
+    running = asyncio.Event()
+    async with PgQueuer.connect(database, hooks=[Tracing(provider)]) as pgq:
+
+        @pgq.entrypoint("work")
+        async def work(job: Job) -> None:
+            if job.attempt == 1:
+                running.set()
+                await asyncio.Event().wait()
+
+        await pgq.enqueue("work")
+        worker = asyncio.create_task(pgq.run(until_empty=True, lease=1.0))
+        await running.wait()
+        await conn.execute("DELETE FROM pgq_workers")
+        await conn.execute("SELECT pgq_rescue(ARRAY(SELECT worker_id FROM pgq_leases))")
+        await asyncio.wait_for(worker, 20)
+    found = [span for span in exporter.get_finished_spans() if span.name == "process work"]
+    assert sorted(span.attributes["pgq.outcome"] for span in found) == ["lost", "succeeded"]
 
 
 async def test_headers_of_others_are_no_trouble(

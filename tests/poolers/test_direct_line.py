@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from pgq_core import Job, PgQueuer
+from pgq_core.cli.watching import find_problems
 from tests.poolers.bouncer import Bouncer
 from tests.poolers.workers import Victim, working
 from tests.support import eventually
@@ -73,6 +74,7 @@ async def test_poll_only(database: str, conn: asyncpg.Connection[Any]) -> None:
 
         async with working(pgq, listen=False):
             assert (await pgq.queries.workers())[0]["listener"] == "off"
+            assert find_problems(await pgq.queries.health(), 300, None) == []
             assert await conn.fetchval("SELECT locked_at IS NULL FROM pgq_workers")
             assert await conn.fetchval(LOCKS) == 0
             await pgq.enqueue("work")

@@ -9,7 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from pgq_core import Job, NewJob, PgQueuer
+from pgq_core import Job, JobState, NewJob, PgQueuer
+from pgq_core.cli.watching import find_notes, find_problems
+from pgq_core.queries import ear
 from tests.poolers.workers import working
 from tests.support import eventually
 
@@ -43,7 +45,7 @@ async def test_transactional_enqueue(pooled: str, conn: asyncpg.Connection[Any])
     assert await conn.fetchval("SELECT count(*) FROM pgq_jobs") == 0
 
 
-async def test_deaf_workers_poll_and_say_so(
+async def test_polling_workers_say_so(
     pooled: str, conn: asyncpg.Connection[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A worker that hears no notifications says so once and in `health`, polls, takes no lock."""
@@ -57,9 +59,14 @@ async def test_deaf_workers_poll_and_say_so(
 
         async with working(pgq, lease=1.5):
             await eventually(
-                lambda: conn.fetchval("SELECT listener = 'deaf' FROM pgq_workers"), what="deaf"
+                lambda: conn.fetchval("SELECT listener = 'polling' FROM pgq_workers"),
+                what="it polls",
             )
-            assert (await pgq.queries.health())["deaf_workers"] == 1
+            health = await pgq.queries.health()
+            assert (health["polling_workers"], health["deaf_workers"]) == (1, 0)
+            assert find_problems(health, 300, None) == []
+            [note] = find_notes(health)
+            assert "1 polling" in note
             first = await conn.fetchval("SELECT beat_at FROM pgq_workers")
             await eventually(
                 lambda: conn.fetchval("SELECT beat_at > $1 FROM pgq_workers", first), what="a beat"
@@ -73,7 +80,20 @@ async def test_deaf_workers_poll_and_say_so(
     assert len(said) == 1
 
 
-async def test_deaf_workers_are_not_woken(pooled: str, conn: asyncpg.Connection[Any]) -> None:
+async def test_a_direct_line_that_is_none(pooled: str, conn: asyncpg.Connection[Any]) -> None:
+    """A `listen_dsn=` that leads through the pooler is a mistake: the worker is deaf, `health` is
+    degraded."""
+    async with PgQueuer.connect(pooled) as pgq:
+        pgq.entrypoint("ring")(lambda job: None)
+        async with working(pgq, listen_dsn=pooled):
+            await eventually(
+                lambda: conn.fetchval("SELECT listener = 'deaf' FROM pgq_workers"), what="deaf"
+            )
+            [problem] = find_problems(await pgq.queries.health(), 300, None)
+            assert "should hear notifications" in problem
+
+
+async def test_polling_workers_are_not_woken(pooled: str, conn: asyncpg.Connection[Any]) -> None:
     """A worker that hears nothing never says that it is idle: producers would wake it in vain."""
     runs: asyncio.Queue[int] = asyncio.Queue()
     async with PgQueuer.connect(pooled) as pgq:
@@ -87,6 +107,24 @@ async def test_deaf_workers_are_not_woken(pooled: str, conn: asyncpg.Connection[
                 await pgq.enqueue("ring")
                 await asyncio.wait_for(runs.get(), 10)
         assert await conn.fetchval("SELECT last_value FROM pgq_idle") == 0
+
+
+async def test_results_are_polled_for(
+    pooled: str, conn: asyncpg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wait` through a pooler looks now and then, and asks nobody to notify it in vain."""
+    monkeypatch.setattr(ear, "PATIENCE", 0.0)
+    async with PgQueuer.connect(pooled) as pgq:
+        id_ = await pgq.enqueue("ring", check=False)
+        waiting = asyncio.create_task(pgq.queries.wait(id_, 20))
+
+        async def given_up() -> bool:
+            return pgq.queries._ear._useless
+
+        await eventually(given_up, what="it has seen the pooler")
+        await pgq.queries.cancel([id_])
+        assert (await waiting).state is JobState.CANCELLED
+    assert await conn.fetchval("SELECT last_value FROM pgq_waiting") == 0
 
 
 async def test_prepared_statements_are_not_kept(

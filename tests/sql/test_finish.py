@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.sql import verbs
@@ -287,19 +288,26 @@ async def test_sent_again_while_the_first_is_on_its_way(
     assert (await verbs.pointer(conn, taken.job_id)) is not None
 
 
-@pytest.mark.parametrize("end", [KEEP, UNDO])
+@pytest.mark.parametrize(("end", "answer"), [(KEEP, "already there"), (UNDO, {})])
 async def test_sent_again_on_an_open_lease(
-    conn: Any, connect: Connect, taken: Taken, end: str
+    conn: Any, connect: Connect, taken: Taken, end: str, answer: Any
 ) -> None:
-    """On a lease that stays, the second sender waits for the first and writes what it did not."""
+    """On a lease that stays, the second sender waits for the first, and writes what it did not, or
+    is told to come again."""
     other, observer = await connect(), await connect()
+
+    async def again() -> Any:
+        try:
+            return await verbs.finish(other, taken, "retry", shut=False)
+        except asyncpg.UniqueViolationError:
+            return "already there"
+
     async with verbs.held(conn, end=end):
         await verbs.finish(conn, taken, "retry", shut=False)
-        async with verbs.waiting(
-            observer, other, verbs.finish(other, taken, "retry", shut=False)
-        ) as second:
+        async with verbs.waiting(observer, other, again()) as second:
             await conn.execute(end)
-    assert await second == {}
+    assert await second == answer
+    assert await again() == {}
     assert await verbs.outcomes(conn, taken.job_id) == [(1, "retry")]
     assert (await verbs.pointer(conn, taken.job_id)) is not None
 

@@ -161,7 +161,12 @@ async def replace(on: Any, scene: Scene) -> None:
     )
 
 
-PRODUCER: list[Step] = [plain_insert, unique_insert, one, many, after, replace]
+async def batch(on: Any, scene: Scene) -> None:
+    (made,) = await verbs.queries(on).enqueue_many([NewJob("work")])
+    await verbs.queries(on).make_batch([made.id], None)
+
+
+PRODUCER: list[Step] = [plain_insert, unique_insert, one, many, after, replace, batch]
 
 
 async def start(on: Any, scene: Scene) -> None:
@@ -217,6 +222,7 @@ async def rescue(on: Any, scene: Scene) -> None:
 async def upkeep(on: Any, scene: Scene) -> None:
     await verbs.call(on, "tidy")
     await verbs.call(on, "sweep")
+    await verbs.queries(on).prune_batches(0)
     await prune(on, scene)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -173,6 +173,45 @@ async def test_a_prune_in_flight(conn: Any, connect: Connect, end: str, verdict:
     assert await retrying == {job: verdict}
     left = int(end == UNDO)
     assert await verbs.count(conn, "pgq_jobs") == await verbs.count(conn, "pgq_ready") == left
+
+
+HOLD = """
+CREATE ROLE {role};
+GRANT ALL ON ALL TABLES IN SCHEMA public TO {role};
+GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role};
+CREATE FUNCTION hold() RETURNS boolean LANGUAGE sql VOLATILE
+AS $$ SELECT pg_advisory_xact_lock_shared(7) IS NOT NULL $$;
+ALTER TABLE pgq_attempts ENABLE ROW LEVEL SECURITY;
+CREATE POLICY hold ON pgq_attempts USING (hold());
+"""
+FREE = "DROP OWNED BY {role}; DROP FUNCTION hold() CASCADE; DROP ROLE {role}"
+
+
+@pytest.fixture
+async def slow_reader(conn: Any, connect: Connect) -> AsyncIterator[Any]:
+    """A connection that waits for advisory lock 7 when it reads attempts."""
+    role = f"pgq_holds_{conn.get_server_pid()}"
+    await conn.execute(HOLD.format(role=role))
+    other = await connect()
+    await other.execute(f"SET ROLE {role}")
+    yield other
+    await conn.execute(FREE.format(role=role))
+
+
+async def test_a_job_that_ran_again_meanwhile(
+    conn: Any, connect: Connect, slow_reader: Any
+) -> None:
+    """A job that is retried, runs and ends while prune judges it by what it was before stays."""
+    observer = await connect()
+    job = await aged(conn, await verbs.worked(conn, "failed"), 2 * DAY)
+    await conn.execute("SELECT pg_advisory_lock(7)")
+    pruning = prune(slow_reader, failed=DAY)
+    async with verbs.waiting(observer, slow_reader, pruning) as task:
+        assert await verbs.retry(conn, job) == {job: "retried"}
+        await verbs.finish(conn, (await verbs.claim(conn)).jobs)
+        await conn.execute("SELECT pg_advisory_unlock(7)")
+    assert (await task)["pruned"] == 0
+    assert await verbs.states(conn) == {job: "succeeded"}
 
 
 async def test_two_prunes_share(conn: Any, connect: Connect) -> None:

@@ -148,10 +148,10 @@ async def test_history(conn: Any) -> None:
 
 
 async def test_progress(conn: Any) -> None:
-    """A job's newest word about itself can be read."""
+    """A job's newest word about itself can be read, exactly as it was said."""
     (job,) = await verbs.enqueue(conn)
     queries = verbs.queries(conn)
     assert await queries.get_progress(job) is None
-    for fraction, message in ((0.25, "started"), (0.75, "nearly")):
+    for fraction, message in ((0.1, "started"), (2 / 3, "nearly")):
         await verbs.call(conn, "progress", id=job, attempt=1, fraction=fraction, message=message)
-    assert await queries.get_progress(job) == (0.75, "nearly")
+        assert await queries.get_progress(job) == (fraction, message)

@@ -23,7 +23,7 @@ class Ear:
         self.heard: list[tuple[int, str]] = []
 
     async def listen(self, *numbers: int) -> None:
-        for number in (0, *numbers):
+        for number in (0, -1, *numbers):
             channel = await self.on.fetchval("SELECT pgq_channel($1)", number)
 
             def note(_c: Any, _pid: int, _channel: str, payload: str, number: int = number) -> None:
@@ -46,7 +46,7 @@ class Ear:
 
 @pytest.fixture
 async def ear(connect: Connect, database: str) -> Ear:
-    """An ear for workers 7 and 8."""
+    """An ear for workers 7 and 8, and for results."""
     made = Ear(await connect())
     await made.listen(7, 8)
     return made
@@ -228,10 +228,35 @@ async def test_finish_tells_nobody_by_default(conn: Any, ear: Ear) -> None:
 
 
 async def test_finish_tells_who_waits(conn: Any, ear: Ear) -> None:
-    """While somebody waits for results, finishing says `done` on the common channel."""
+    """While somebody waits for results, finishing says which jobs have ended."""
     await verbs.call(conn, "expect", ms=60_000)
-    await verbs.worked(conn)
-    assert await ear.all() == [(0, "done")]
+    await verbs.enqueue(conn, count=3)
+    done, failed, again = (await verbs.claim(conn)).jobs
+    await verbs.finish(conn, [done, failed], shut=False)
+    await verbs.finish(conn, again, "retry")
+    assert await ear.all() == [(-1, f"{done.job_id},{failed.job_id}")]
+
+
+async def test_finish_names_only_so_many(conn: Any, ear: Ear) -> None:
+    """When more jobs end at once than a notification holds, none is named: look."""
+    await verbs.call(conn, "expect", ms=60_000)
+    await conn.execute("ALTER SEQUENCE pgq_jobs_id_seq RESTART WITH 9223372036854770000")
+    for count, said in ((390, 390 * 20 - 1), (391, 0)):
+        await verbs.enqueue(conn, count=count)
+        await verbs.finish(conn, (await verbs.claim(conn, count)).jobs)
+        [(number, ids)] = await ear.all()
+        assert (number, len(ids)) == (-1, said)
+
+
+async def test_a_rescue_tells_who_waits(conn: Any, ear: Ear) -> None:
+    """A job that fails because its worker died has ended too: those who wait are told."""
+    await verbs.call(conn, "expect", ms=60_000)
+    worker = await verbs.register(conn)
+    (job,) = await verbs.enqueue(conn, max_attempts=1)
+    await verbs.claim(conn, worker=worker)
+    await verbs.silence(conn, worker)
+    assert await verbs.rescue(conn, worker) == {job: "failed"}
+    assert await ear.all() == [(-1, str(job))]
 
 
 async def test_the_wish_to_be_told_ends(conn: Any, ear: Ear) -> None:
@@ -246,7 +271,7 @@ async def test_a_cancel_tells_who_waits(conn: Any, ear: Ear) -> None:
     await verbs.call(conn, "expect", ms=60_000)
     (job,) = await verbs.enqueue(conn)
     await verbs.cancel(conn, job)
-    assert await ear.all() == [(0, "done")]
+    assert await ear.all() == [(-1, str(job))]
 
 
 async def test_a_shorter_wait_shortens_no_longer_one(conn: Any) -> None:

@@ -41,6 +41,14 @@ def a_job(**fields: Any) -> Job:
     return Job(**given | fields)
 
 
+def deep(levels: int) -> list[Any]:
+    """A list in a list in a list."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 def test_the_defaults() -> None:
     """A job of which only the name is given has queue `default`, priority 5 and no payload."""
     row = row_of(NewJob("work"))
@@ -98,6 +106,10 @@ def test_the_defaults() -> None:
         ({"payload": {"a": math.inf}}, "JSON"),
         ({"payload": {1, 2}}, "set"),
         ({"payload": "\ud800"}, "payload"),
+        ({"payload": deep(100_000)}, "payload"),
+        ({"headers": {"a": deep(100_000)}}, "headers"),
+        ({"headers": {"a": deep(600)}}, "500 levels"),
+        ({"headers": {"a": [['"['], *deep(600)]}}, "500 levels"),
     ],
 )
 def test_what_cannot_be_written_is_refused(wrong: dict[str, Any], named: str) -> None:
@@ -106,6 +118,14 @@ def test_what_cannot_be_written_is_refused(wrong: dict[str, Any], named: str) ->
         row_of(NewJob(**{"entrypoint": "work"} | wrong))
     assert named in str(raised.value)
     assert isinstance(raised.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"a": [[]] * 1000}, {"a": '"[{' * 1000}, {"a": deep(400)}, {'\\"[': ["[" * 501]}]
+)
+def test_many_brackets_are_not_deep(headers: dict[str, Any]) -> None:
+    """Headers may be long, and hold any text; only what is nested too deeply is refused."""
+    assert json.loads(encode_headers(headers) or "") == headers
 
 
 @pytest.mark.parametrize("size", [100, 101])

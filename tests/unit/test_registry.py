@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
+from pgq_core import PgQueuer
 from pgq_core.errors import AlreadyRegistered, InvalidInput, UnknownEntrypoint
 from pgq_core.options import EntrypointOptions, WorkerOptions
 from pgq_core.registry import Handler, Registry
@@ -23,6 +25,17 @@ async def anything(*args: Any) -> None: ...
 def plain(job: Any) -> None: ...
 def nothing() -> None: ...
 def three(job: Any, context: Any, more: Any) -> None: ...
+def generator(job: Any) -> Iterator[int]:
+    yield 1
+
+
+async def async_generator(job: Any) -> AsyncIterator[int]:
+    yield 1
+
+
+class Generator:
+    def __call__(self, job: Any) -> Iterator[int]:
+        yield 1
 
 
 class Callable:
@@ -68,6 +81,24 @@ def test_what_cannot_be_a_handler(handler: Handler) -> None:
     """A function that takes nothing, or too much, is refused when it is registered."""
     with pytest.raises(InvalidInput, match="must take `job`"):
         add(handler)
+
+
+@pytest.mark.parametrize("way", ["entrypoint", "task", "schedule"])
+@pytest.mark.parametrize(
+    "handler", [generator, async_generator, functools.partial(generator), Generator()]
+)
+def test_generators_are_refused(way: str, handler: Handler) -> None:
+    """A handler with `yield` in it is refused when it is registered: its body would never run."""
+    pgq = PgQueuer()
+    register = {
+        "entrypoint": pgq.entrypoint("work"),
+        "task": pgq.task("work"),
+        "schedule": pgq.schedule("work", "@daily"),
+    }[way]
+    with pytest.raises(InvalidInput, match=r"'work' is a generator.*`return`"):
+        register(handler)
+    assert not pgq.registry.entrypoints
+    assert not pgq.registry.schedules
 
 
 def test_a_name_is_registered_once() -> None:

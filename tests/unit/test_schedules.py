@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -56,3 +57,8 @@ def test_a_wrong_rule_is_refused(wrong: dict[str, Any]) -> None:
 def test_ways_to_catch_up(catch_up: str) -> None:
     """Missed ticks are skipped, fired once, or all fired."""
     assert ScheduleRule("tick", "* * * * *", catch_up=catch_up).catch_up == catch_up
+
+
+def test_jitter() -> None:
+    """Jitter is seconds, or a timedelta."""
+    assert ScheduleRule("tick", "* * * * *", jitter=timedelta(minutes=1)).jitter == 60.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 import pytest
 
 from pgq_core import migrations, sql
+from pgq_core.doctor.blueprint import blueprint
 from pgq_core.sql import load, parse, quote
 
 NAMES = sorted(
@@ -91,6 +93,13 @@ async def test_every_statement_can_be_prepared(conn: object) -> None:
 def test_versions_follow_each_other() -> None:
     """The schema's versions are numbered from 1 without a gap."""
     assert list(migrations.versions()) == list(range(1, migrations.VERSION + 1))
+
+
+def test_uninstall_names_everything() -> None:
+    """Whatever the migrations make is named where it is removed; indexes and triggers go along."""
+    script = migrations.drop_script("s")
+    made = {name for kind, name in blueprint() if kind in ("table", "view", "sequence", "function")}
+    assert made == set(re.findall(r"\bpgq_\w+", re.sub(r"--.*", "", script)))
 
 
 def test_an_upgrade_contains_only_what_is_missing() -> None:

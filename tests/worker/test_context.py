@@ -104,6 +104,34 @@ async def test_enqueue_from_a_handler(pgq: PgQueuer) -> None:
         assert (await pgq.queries.wait(follower, 15)).result == {"from": id_}
 
 
+async def test_enqueue_with_options_from_a_handler(pgq: PgQueuer) -> None:
+    """`context.enqueue` takes what `pgq.enqueue` takes, and a NewJob."""
+
+    @pgq.entrypoint("parent")
+    async def parent(job: Job, context: Context) -> Any:
+        child = await context.enqueue("child", priority=1, delay=60, unique_key="k")
+        other = await context.enqueue(NewJob("child", b"other", priority=2))
+        return [child, other]
+
+    @pgq.entrypoint("child")
+    async def child(job: Job) -> None: ...
+
+    async with working(pgq):
+        first, second = (await pgq.queries.wait(await pgq.enqueue("parent"), 15)).result
+    found = await pgq.queries.get_job(first)
+    assert (found.priority, found.state.value, found.unique_key) == (1, "deferred", "k")
+    found = await pgq.queries.get_job(second)
+    assert (found.priority, found.payload) == (2, b"other")
+
+
+async def test_a_new_job_and_options_at_once(pgq: PgQueuer) -> None:
+    """Options beside a NewJob would be lost, so they are refused by name."""
+    with pytest.raises(InvalidInput, match=r"delay=5 beside a NewJob"):
+        await pgq.enqueue(NewJob("work"), delay=5)
+    with pytest.raises(InvalidInput, match=r"payload=b'x' beside a NewJob"):
+        await pgq.enqueue(NewJob("work"), b"x")
+
+
 # -- transaction --------------------------------------------------------------------------------
 
 

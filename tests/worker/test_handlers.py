@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import threading
@@ -85,6 +86,20 @@ async def test_handler_gets_the_whole_job(pgq: PgQueuer) -> None:
     assert (job.timeout, job.max_attempts, job.attempt) == (9.0, 3, 1)
 
 
+async def test_max_attempts_left_to_the_entrypoint(pgq: PgQueuer) -> None:
+    """A handler always knows how many attempts there are; from outside None means: as its
+    entrypoint says."""
+    seen: list[int | None] = []
+
+    @pgq.entrypoint("work", max_attempts=7)
+    async def work(job: Job) -> None:
+        seen.append(job.max_attempts)
+
+    for wish, shown in ((None, None), (3, 3)):
+        assert (await run_one(pgq, max_attempts=wish)).max_attempts == shown
+    assert seen == [7, 3]
+
+
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
@@ -126,6 +141,7 @@ class Loud(Exception):
         pytest.param("x" * 70_000, id="too large"),
         pytest.param({1, 2}, id="set"),
         pytest.param(b"bytes", id="bytes"),
+        pytest.param(functools.reduce(lambda inner, _: [inner], range(9000), []), id="deep"),
     ],
 )
 async def test_result_that_cannot_be_stored(pgq: PgQueuer, conn: Connection, value: Any) -> None:
@@ -226,21 +242,20 @@ async def test_whatever_is_raised_ends_the_attempt_only(
     assert "traceback" in job.error
 
 
-@pytest.mark.parametrize("kind", ["generator", "async generator", "returned generator"])
-async def test_generator_is_no_success(pgq: PgQueuer, kind: str) -> None:
-    """A handler that is a generator never ran: that is a failure, and not a success."""
+@pytest.mark.parametrize("plain", [True, False], ids=["generator", "async generator"])
+async def test_generator_is_no_success(pgq: PgQueuer, plain: bool) -> None:
+    """A handler that returns a generator has not run it: that is a failure, and not a success."""
 
-    def generator(job: Job) -> Iterator[int]:
+    def generator() -> Iterator[int]:
         yield 1
 
-    async def async_generator(job: Job) -> AsyncIterator[int]:
+    async def async_generator() -> AsyncIterator[int]:
         yield 1
 
-    async def returned(job: Job) -> Any:
-        return generator(job)
+    @pgq.entrypoint("work", max_attempts=1)
+    async def work(job: Job) -> Any:
+        return generator() if plain else async_generator()
 
-    handler = {"generator": generator, "async generator": async_generator}.get(kind, returned)
-    pgq.entrypoint("work", max_attempts=1)(handler)
     job = await run_one(pgq)
     assert job.state is JobState.FAILED
     assert job.error is not None
@@ -302,6 +317,39 @@ async def test_backoff_function_sees_the_failures(pgq: PgQueuer) -> None:
 
     await run_one(pgq)
     assert asked == [1, 2, 3]
+
+
+@pytest.mark.parametrize("delay", [math.inf, 1e18, timedelta.max.total_seconds()])
+async def test_backoff_without_an_end(pgq: PgQueuer, conn: Connection, delay: float) -> None:
+    """A backoff that overflows what PostgreSQL can hold waits a hundred years."""
+
+    @pgq.entrypoint("work", backoff=lambda _: delay)
+    async def work(job: Job) -> None:
+        raise OSError
+
+    async with working(pgq):
+        id_ = await pgq.enqueue("work")
+        await in_state(conn, id_, "deferred")
+    years = "SELECT extract(YEAR FROM run_at) - extract(YEAR FROM now()) FROM pgq_deferred"
+    assert int(await conn.fetchval(years)) in (101, 102)
+
+
+@pytest.mark.parametrize("verdict", [Retry, Snooze])
+@pytest.mark.parametrize("delay", [-1, math.nan, math.inf, 1e18, timedelta.max])
+async def test_delay_that_makes_no_sense(
+    pgq: PgQueuer, conn: Connection, verdict: Any, delay: Any
+) -> None:
+    """Retry or Snooze with such a delay is an error of the handler, recorded as any other."""
+
+    @pgq.entrypoint("work", max_attempts=1)
+    async def work(job: Job) -> None:
+        raise verdict(delay)
+
+    job = await run_one(pgq)
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error["type"] == "pgq_core.errors.InvalidInput"
+    assert f"{verdict.__name__}({delay!r})" in job.error["message"]
 
 
 @pytest.mark.parametrize("delay", [math.nan, math.inf, 1e300, -5.0, "soon"])
@@ -561,6 +609,29 @@ async def test_hooks_see_every_step(pgq: PgQueuer) -> None:
         ("finished", job.id, 1, "retry", True),
         ("begin", job.id, 2), ("handler", job.id, 2), ("end", job.id, 2),
         ("finished", job.id, 2, "succeeded", True),
+    ]  # fmt: skip
+
+
+async def test_hooks_see_the_end_of_a_lost_attempt(pgq: PgQueuer, conn: Connection) -> None:
+    """An attempt that lost its lease ends for hooks as `lost`, once; the next one is another."""
+    recorder = Recorder()
+    pgq.hooks.append(recorder)
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        if job.attempt == 1:
+            await asyncio.Event().wait()
+
+    async with working(pgq) as worker:
+        id_ = await pgq.enqueue("work")
+        await in_state(conn, id_, "running")
+        await conn.execute("DELETE FROM pgq_workers")
+        await conn.execute("SELECT pgq_rescue(ARRAY(SELECT worker_id FROM pgq_leases))")
+        worker.distrust()
+        assert await finished(conn, id_) == ["succeeded"]
+    ends = [event for event in recorder.events if event[0] == "finished"]
+    assert sorted(ends) == [
+        ("finished", id_, 1, "lost", True), ("finished", id_, 2, "succeeded", True),
     ]  # fmt: skip
 
 

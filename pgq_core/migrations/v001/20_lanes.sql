@@ -13,7 +13,8 @@ RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT CASE WHEN p_key IS NULL THEN 'plain' ELSE 'keyed' END
 $$;
 
--- The notification channel of worker number p_number (0 is the one all workers hear).
+-- The notification channel of worker number p_number (0: the one all workers hear, -1: the one on
+-- which results are waited for).
 CREATE FUNCTION pgq_channel(p_number bigint)
 RETURNS text LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
 SELECT 'pgq_' || to_hex(hashtext(current_schema()::text)) || '_' || p_number
@@ -55,6 +56,17 @@ $$;
 CREATE FUNCTION pgq_stamp_woken()
 RETURNS void LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
 SELECT setval('pgq_woken', pgq_now_ms())
+$$;
+
+-- Tell those who wait for results that these jobs have ended; none is named where a notification
+-- cannot hold them all.
+CREATE FUNCTION pgq_tell_ended(p_jobs bigint [])
+RETURNS void LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
+SELECT pg_notify(
+    pgq_channel(-1),
+    CASE WHEN cardinality(p_jobs) <= 390 THEN array_to_string(p_jobs, ',') ELSE '' END
+)
+WHERE cardinality(p_jobs) > 0
 $$;
 
 -- Somebody waits for results for the next p_ms milliseconds: finish notifies.

@@ -1,32 +1,89 @@
 -- Enqueue is one ordinary INSERT into pgq_jobs; these triggers do the rest, inside the caller's
 -- transaction: the lane's entry in the directory, the pointer, the wake-up.
 
+-- Whether the columns of a new job hold what they may.
+CREATE FUNCTION pgq_allowed(
+    p_queue text,
+    p_entrypoint text,
+    p_max_attempts smallint,
+    p_timeout double precision,
+    p_unique_for double precision,
+    p_unique_while text,
+    p_on_failure text
+)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT
+    p_queue <> '' AND p_entrypoint <> ''
+    AND (p_max_attempts IS NULL OR p_max_attempts > 0)
+    AND (p_timeout IS NULL OR p_timeout > 0)
+    AND (p_unique_for IS NULL OR p_unique_for > 0)
+    AND (p_unique_while IS NULL OR p_unique_while IN ('waiting', 'unfinished'))
+    AND (p_on_failure IS NULL OR p_on_failure IN ('run', 'skip', 'cancel', 'only'))
+$$;
+
 CREATE FUNCTION pgq_fan_out()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();  -- read once: two readings could drop a row between them
-    v_first bigint;
-    v_last bigint;
+    v_count bigint;
+    v_id bigint;
+    v_queue text;
+    v_entrypoint text;
+    v_priority smallint;
+    v_key text;
     v_later boolean;
     v_after boolean;
+    v_good boolean;
+    v_first bigint;
+    v_last bigint;
+    v_known boolean;
+    v_idle_until bigint;
 BEGIN
-    -- The insert that fired us has given this transaction its xid, before any position is drawn.
-    WITH put AS (
-        INSERT INTO pgq_ready (lane_id, position, job_id)
-        SELECT
-            pgq_lane_id(f.queue, f.entrypoint, f.priority, pgq_kind(f.concurrency_key)),
-            nextval('pgq_positions'),
-            f.id
-        FROM fresh AS f
-        WHERE (f.run_at IS NULL OR f.run_at <= v_now) AND f.after IS NULL
-        ORDER BY f.id
-        RETURNING lane_id
-    )
-    SELECT min(lane_id), max(lane_id) INTO v_first, v_last FROM put;
-
-    SELECT bool_or(f.run_at > v_now AND f.after IS NULL), bool_or(f.after IS NOT NULL)
-    INTO v_later, v_after
+    SELECT
+        count(*), min(f.id), min(f.queue COLLATE "C"), min(f.entrypoint COLLATE "C"),
+        min(f.priority), min(f.concurrency_key COLLATE "C"),
+        bool_or(f.run_at > v_now AND f.after IS NULL), bool_or(f.after IS NOT NULL),
+        bool_and(pgq_allowed(f.queue, f.entrypoint, f.max_attempts, f.timeout, f.unique_for,
+            f.unique_while, f.on_failure))
+    INTO v_count, v_id, v_queue, v_entrypoint, v_priority, v_key, v_later, v_after, v_good
     FROM fresh AS f;
+    IF v_count = 0 THEN
+        RETURN NULL;
+    ELSIF NOT v_good THEN
+        RAISE check_violation USING
+            MESSAGE = 'a job in this INSERT has a value that pgq_allowed() does not allow';
+    END IF;
+
+    -- The insert that fired us has given this transaction its xid, before any position is drawn.
+    IF v_count = 1 AND NOT coalesce(v_later, FALSE) AND NOT v_after THEN
+        v_first := pgq_lane_id(v_queue, v_entrypoint, v_priority, pgq_kind(v_key));
+        v_last := v_first;
+        INSERT INTO pgq_ready (lane_id, position, job_id)
+        VALUES (v_first, nextval('pgq_positions'), v_id)
+        RETURNING
+            EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = v_first),
+            (SELECT i.last_value >> 20 FROM pgq_idle AS i)
+        INTO v_known, v_idle_until;
+    ELSE
+        WITH put AS (
+            INSERT INTO pgq_ready (lane_id, position, job_id)
+            SELECT
+                pgq_lane_id(f.queue, f.entrypoint, f.priority, pgq_kind(f.concurrency_key)),
+                nextval('pgq_positions'),
+                f.id
+            FROM fresh AS f
+            WHERE (f.run_at IS NULL OR f.run_at <= v_now) AND f.after IS NULL
+            ORDER BY f.id
+            RETURNING lane_id
+        )
+        SELECT
+            min(put.lane_id), max(put.lane_id),
+            min(put.lane_id) = max(put.lane_id)
+            AND EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = min(put.lane_id)),
+            (SELECT i.last_value >> 20 FROM pgq_idle AS i)
+        INTO v_first, v_last, v_known, v_idle_until
+        FROM put;
+    END IF;
     IF v_later THEN
         INSERT INTO pgq_deferred (run_at, lane_id, job_id)
         SELECT
@@ -40,8 +97,7 @@ BEGIN
         PERFORM pgq_wait_for(ARRAY(SELECT f.id FROM fresh AS f WHERE f.after IS NOT NULL));
     END IF;
 
-    IF v_later OR v_after OR v_first <> v_last
-        OR NOT EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = v_first) THEN
+    IF v_later OR v_after OR NOT v_known THEN
         INSERT INTO pgq_lanes (lane_id, priority, kind, queue, entrypoint)
         SELECT n.lane_id, n.priority, n.kind, n.queue, n.entrypoint
         FROM (
@@ -57,9 +113,9 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = n.lane_id);
     END IF;
 
-    IF v_first IS NOT NULL THEN
+    IF v_first IS NOT NULL AND v_idle_until > pgq_now_ms() THEN
         PERFORM pgq_wake(CASE WHEN v_first = v_last THEN v_first::text ELSE '' END);
-    ELSIF v_later AND EXISTS (SELECT FROM fresh AS f WHERE f.run_at < v_now + interval '2 seconds') THEN
+    ELSIF v_first IS NULL AND EXISTS (SELECT FROM fresh AS f WHERE f.run_at < v_now + interval '2 seconds') THEN
         PERFORM pgq_wake('');
     END IF;
     RETURN NULL;

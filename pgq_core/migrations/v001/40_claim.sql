@@ -51,7 +51,8 @@ $$;
 
 -- What a worker wants to know besides jobs, in one go: promotes what is due, then says the epoch,
 -- when the next job is due (s), who looks dead, whose cancellation is asked, how far the lane
--- directory and the pause flags have moved. Raises the idle flag when p_idle_ms is given.
+-- directory and the pause flags have moved. Raises the idle flag for p_idle_ms; 0: takes it down, if
+-- it is this worker's; NULL: leaves it.
 CREATE FUNCTION pgq_look(
     p_worker bigint,
     p_due_from timestamptz,
@@ -77,10 +78,15 @@ DECLARE
     v_stale bigint [];
     v_idle bigint;
 BEGIN
-    IF p_idle_ms IS NOT NULL THEN
+    IF p_idle_ms > 0 THEN
         SELECT last_value INTO v_idle FROM pgq_idle;
         IF (v_idle >> 20) < pgq_now_ms() + p_idle_ms / 2 THEN
             PERFORM setval('pgq_idle', ((pgq_now_ms() + p_idle_ms) << 20) | (p_worker & 1048575));
+        END IF;
+    ELSIF p_idle_ms = 0 THEN
+        SELECT last_value INTO v_idle FROM pgq_idle;
+        IF v_idle > 1048576 AND (v_idle & 1048575) = (p_worker & 1048575) THEN
+            PERFORM setval('pgq_idle', 1);
         END IF;
     END IF;
 

@@ -1,13 +1,15 @@
 -- Write the outcomes of one flush. Guard first: an outcome counts only while its lease stands
 -- (p_shut: leases whose last job ends here, deleted; p_open: leases that stay, locked). Then the
 -- attempts; a row that is new drives every other effect, so a flush whose answer was lost can be
--- sent again. Returns the jobs that were refused: 'gone', their lease was taken away, or 'busy',
--- somebody holds it right now.
+-- sent again: what it wrote is skipped; while it still writes, a unique violation says so. Returns
+-- the jobs that were refused: 'gone', their lease was taken away, or 'busy', somebody holds it now.
 --
--- Per job: lease, id, attempt, outcome, seconds since it started and since it ended (negative:
--- never started), error and result (JSON text), and for retry, snooze and interrupted the lane, the
--- delay in seconds, and what to carry on in spent and crashes. p_keyed: some job holds a unique
--- key. p_requeue: some job goes back. p_limited: some job holds a place under a limit or a key.
+-- Per job: lease, id, attempt, seconds since it started and since it ended (negative: never
+-- started), outcome, error and result (JSON text), and for retry, snooze and interrupted the lane,
+-- the delay in seconds, and what to carry on in spent and crashes. The arrays from p_outcomes on may
+-- be shorter: the jobs beyond their end succeeded, and there is nothing else to say of them.
+-- p_keyed: some job holds a unique key. p_requeue: some job goes back. p_limited: some job holds a
+-- place under a limit or a key.
 CREATE FUNCTION pgq_finish(
     p_worker bigint,
     p_shut bigint [],
@@ -17,9 +19,9 @@ CREATE FUNCTION pgq_finish(
     p_leases bigint [],
     p_jobs bigint [],
     p_attempts integer [],
-    p_outcomes text [],
     p_started double precision [],
     p_finished double precision [],
+    p_outcomes text [],
     p_errors text [],
     p_results text [],
     p_lanes bigint [],
@@ -91,7 +93,7 @@ BEGIN
                 WHEN o.outcome IN ('retry', 'snooze', 'interrupted')
                     AND EXISTS (SELECT FROM pgq_cancels AS c WHERE c.job_id = o.job_id)
                     THEN 'cancelled'
-                ELSE o.outcome
+                ELSE coalesce(o.outcome, 'succeeded')
             END,
             p_worker,
             CASE WHEN o.started >= 0 THEN v_now - o.started * interval '1 second' END,
@@ -99,10 +101,14 @@ BEGIN
             o.error::jsonb,
             o.result::jsonb
         FROM unnest(
-            p_leases, p_jobs, p_attempts, p_outcomes, p_started, p_finished, p_errors, p_results
-        ) AS o (lease_id, job_id, attempt, outcome, started, finished, error, result)
-        WHERE o.lease_id = ANY(v_held)
-        ON CONFLICT (job_id, attempt) DO NOTHING
+            p_leases, p_jobs, p_attempts, p_started, p_finished, p_outcomes, p_errors, p_results
+        ) AS o (lease_id, job_id, attempt, started, finished, outcome, error, result)
+        WHERE
+            o.lease_id = ANY(v_held)
+            AND NOT EXISTS (
+                SELECT FROM pgq_attempts AS a
+                WHERE a.job_id = o.job_id AND a.attempt = o.attempt
+            )
         RETURNING pgq_attempts.job_id, pgq_attempts.outcome
     )
 
@@ -166,7 +172,7 @@ BEGIN
     END IF;
 
     IF (SELECT last_value FROM pgq_waiting) > pgq_now_ms() THEN
-        PERFORM pg_notify(pgq_channel(0), 'done');
+        PERFORM pgq_tell_ended(v_ended);
     END IF;
 
     IF coalesce(cardinality(v_held), 0) < cardinality(p_shut) + cardinality(p_open) THEN

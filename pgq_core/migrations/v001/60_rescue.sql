@@ -172,6 +172,9 @@ BEGIN
     END LOOP;
     PERFORM pgq_release(v_freed);
     PERFORM pgq_follow(v_ended);
+    IF (SELECT w.last_value FROM pgq_waiting AS w) > pgq_now_ms() THEN
+        PERFORM pgq_tell_ended(v_ended);
+    END IF;
 
     DELETE FROM pgq_leases AS l
     WHERE l.worker_id = ANY(v_dead) AND l.lease_id = ANY(v_leases);

@@ -58,7 +58,7 @@ BEGIN
         PERFORM pgq_follow(v_cancelled);
     END IF;
     IF (SELECT last_value FROM pgq_waiting) > pgq_now_ms() THEN
-        PERFORM pg_notify(pgq_channel(0), 'done');
+        PERFORM pgq_tell_ended(v_cancelled);
     END IF;
     RETURN v_cancelled;
 END
@@ -211,7 +211,9 @@ $$;
 
 -- Delete finished jobs with their attempts: at most p_limit bodies with id > p_from are looked at,
 -- in order. Locked bodies are left for the next time (SKIP LOCKED), and what was locked is judged
--- again with a new snapshot. Returns the last id looked at (NULL: at the end) and how many went.
+-- again with a new snapshot. An age that is NULL never comes. Returns the last id looked at (NULL:
+-- at the end), how many went, and whether any body was enqueued long enough ago to go (if not, what
+-- comes behind it is younger still).
 CREATE FUNCTION pgq_prune(
     p_from bigint,
     p_limit integer,
@@ -219,28 +221,35 @@ CREATE FUNCTION pgq_prune(
     p_failed interval,
     p_cancelled interval
 )
-RETURNS TABLE (last_id bigint, pruned integer)
+RETURNS TABLE (last_id bigint, pruned integer, old boolean)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
+    v_youngest constant timestamptz := clock_timestamp() - least(p_succeeded, p_failed, p_cancelled);
     v_last bigint;
     v_ids bigint [];
+    v_old boolean;
     v_locked bigint [];
+    v_newest integer [];  -- of these, the attempts by which they were judged
     v_pruned integer;
 BEGIN
-    SELECT max(j.id), array_agg(j.id) INTO v_last, v_ids
+    SELECT max(j.id), array_agg(j.id), bool_or(j.created_at < v_youngest)
+    INTO v_last, v_ids, v_old
     FROM (
-        SELECT b.id FROM pgq_jobs AS b WHERE b.id > p_from ORDER BY b.id LIMIT p_limit
+        SELECT b.id, b.created_at FROM pgq_jobs AS b
+        WHERE b.id > p_from
+        ORDER BY b.id
+        LIMIT p_limit
     ) AS j;
-    SELECT array_agg(k.id) INTO v_locked
+    SELECT array_agg(k.id), array_agg(k.attempt) INTO v_locked, v_newest
     FROM (
-        SELECT j.id
+        SELECT j.id, o.attempt
         FROM pgq_jobs AS j
         CROSS JOIN LATERAL (
-            SELECT a.outcome, a.finished_at
+            SELECT a.attempt, a.outcome, a.finished_at
             FROM pgq_attempts AS a
             WHERE a.job_id = j.id
             ORDER BY a.attempt DESC
@@ -258,8 +267,13 @@ BEGIN
 
     WITH gone AS (
         DELETE FROM pgq_jobs AS j
+        USING unnest(v_locked, v_newest) AS k (id, attempt)
         WHERE
-            j.id = ANY(v_locked)
+            j.id = k.id
+            -- It may have been put back, and have ended once more, before it was locked.
+            AND NOT EXISTS (
+                SELECT FROM pgq_attempts AS a WHERE a.job_id = k.id AND a.attempt > k.attempt
+            )
             AND NOT EXISTS (SELECT FROM pgq_ready AS r WHERE r.job_id = j.id)
             AND NOT EXISTS (SELECT FROM pgq_deferred AS d WHERE d.job_id = j.id)
             AND NOT EXISTS (SELECT FROM pgq_blocked AS b WHERE b.job_id = j.id)
@@ -278,8 +292,39 @@ BEGIN
     SELECT count(*) INTO v_pruned FROM gone;
     last_id := v_last;
     pruned := v_pruned;
+    old := coalesce(v_old, FALSE);
     RETURN NEXT;
 END
+$$;
+
+-- Delete batches whose jobs are gone: at most p_limit with a number > p_from are looked at, in order.
+-- Returns the last one looked at (NULL: at the end) and how many went.
+CREATE FUNCTION pgq_prune_batches(p_from bigint, p_limit integer)
+RETURNS TABLE (last_id bigint, pruned integer)
+LANGUAGE sql VOLATILE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET jit = off
+AS $$
+WITH seen AS MATERIALIZED (
+    SELECT b.batch_id, b.job_ids FROM pgq_batches AS b
+    WHERE b.batch_id > p_from
+    ORDER BY b.batch_id
+    LIMIT p_limit
+),
+
+gone AS (
+    DELETE FROM pgq_batches AS b
+    USING seen AS s
+    WHERE
+        b.batch_id = s.batch_id
+        AND NOT EXISTS (SELECT FROM pgq_jobs AS j WHERE j.id = ANY(s.job_ids))
+    RETURNING b.batch_id
+)
+
+SELECT
+    (SELECT max(s.batch_id) FROM seen AS s),
+    (SELECT count(*)::integer FROM gone)
 $$;
 
 -- Delete these jobs with their history, those that have ended and whose body nobody holds.

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pgq_core.errors import PgqError
+from pgq_core.errors import DatabaseUnreachable, PgqError
 from pgq_django.worker import arguments
 from pgq_django.worker.process import Process
 
@@ -23,7 +23,11 @@ class Command(BaseCommand):
         supervisor = arguments.supervisor_of(options)
         if supervisor is not None:
             sys.exit(supervisor.run())
+        settings = arguments.settings_of(options)
         try:
-            Process(arguments.settings_of(options)).run()
+            Process(settings).run()
+        except DatabaseUnreachable as error:
+            where = f"DATABASES[{settings.database!r}]"
+            raise CommandError(f"{where} cannot be reached: {error.__cause__ or error}") from error
         except PgqError as error:
             raise CommandError(str(error)) from error

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from typing import Any
 
 import pgq_django
+from pgq_core import Cancel, Retry, Snooze
+from pgq_core.logs import JobLogs
 from pgq_django.compat import NATIVE
+from pgq_django.worker.attempt import current_context
 from tests.django.shop.models import Note
 
 if NATIVE:
@@ -73,6 +77,20 @@ def note_and_fail(text: str, fail: bool) -> str:
 
 
 @task
+def trace_seen() -> str:
+    """The trace and the job this task runs in, as its log records have them."""
+    record = logging.makeLogRecord({})
+    JobLogs().filter(record)
+    return f"{record.trace_id} {record.job_id}"
+
+
+@task
+async def trace_seen_async() -> str:
+    """The same on the loop."""
+    return trace_seen.func()
+
+
+@task
 def thread_name() -> str:
     """Where plain tasks run."""
     return threading.current_thread().name
@@ -132,6 +150,30 @@ def later_or_never(exception: Exception, task_result: Any) -> float | None:
 def choosy(message: str) -> None:
     """Raise."""
     raise LookupError(message)
+
+
+@task
+@pgq_django.options(max_attempts=1)
+def raise_verdict(name: str) -> None:
+    """Raise what decides about the job."""
+    verdicts = {"cancel": Cancel("enough"), "retry": Retry(0), "snooze": Snooze(60)}
+    raise verdicts[name]
+
+
+@task
+@pgq_django.options(max_attempts=1)
+async def wait_for_ever() -> None:
+    """Never end by itself, nor by a timeout."""
+    await asyncio.Event().wait()
+
+
+@task
+@pgq_django.options(timeout=0.2, max_attempts=1)
+def look_and_return() -> None:
+    """Stop when asked to."""
+    from tests.support import until
+
+    until(lambda: current_context().cancelled)
 
 
 @task

@@ -1,17 +1,15 @@
-"""For the tests of apps that use pgq: a client whose lifespan runs, and a queue to be drained.
-
-    async with app_client(app) as client:
-        await client.post("/orders", json={…})
-        await client.drain()  # every job runs, in this process; a failure raises its traceback
-
-With Starlette's TestClient: `with no_worker(), TestClient(app) as client: …; drain(client)`.
-"""
+"""Clients of an app in this process: its lifespan runs, its jobs run when a test says so."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from datetime import datetime
 from typing import Any
 
@@ -77,18 +75,24 @@ def with_state(app: Any, state: Any) -> Any:
     return call
 
 
-@contextmanager
-def no_worker() -> Iterator[None]:
+def no_worker() -> AbstractContextManager[None]:
     """Apps that start within the block run no worker."""
-    before = os.environ.get("PGQ_WORKER")
-    os.environ["PGQ_WORKER"] = "0"
+    return environment(PGQ_WORKER="0")
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """These variables are set within the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PGQ_WORKER"]
-        else:
-            os.environ["PGQ_WORKER"] = before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def drain(client: Any, *, now: datetime | None = None, check: bool = True) -> list[Ran]:
