@@ -244,7 +244,11 @@ class Lanes:
         self, plan: Sequence[Stretch], taken: dict[int, int], full: bool, last: int
     ) -> None:
         """Move marks after a claim: `taken` is the highest position per lane that had jobs."""
-        reached = max((i for i, stretch in enumerate(plan) if stretch.lane.id in taken), default=-1)
+        # A lane may stand here twice: its late part comes last, and tells nothing of the others.
+        reached = max(
+            (i for i, (lane, _, end) in enumerate(plan) if end == END and lane.id in taken),
+            default=-1,
+        )
         for i, (lane, _, end) in enumerate(plan):
             top = taken.get(lane.id)
             exhausted = not full or i < reached
@@ -270,7 +274,7 @@ class Lanes:
 
 
 def rank(lane: Lane) -> tuple[int, bool]:
-    """By priority; within one, jobs that had started once and lost their worker come first."""
+    """By priority; within one, jobs that had started and were interrupted or lost come first."""
     return lane.priority, lane.kind != "again"
 
 

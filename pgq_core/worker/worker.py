@@ -22,7 +22,7 @@ from pgq_core.queries import Queries
 from pgq_core.registry import Registry
 from pgq_core.worker.book import Book, Running
 from pgq_core.worker.claimer import DueMark, Look
-from pgq_core.worker.crew import Crew
+from pgq_core.worker.crew import Crew, declare_limits
 from pgq_core.worker.flusher import Entry
 from pgq_core.worker.lanes import Lanes, Stretch
 from pgq_core.worker.limited import Limited
@@ -174,7 +174,7 @@ class Worker:
             free = self._free()
         if look or (free > 0 and self.pace.hungry):
             await self._claim_plain(free, look)
-        if self._free() > 0 and self._limited_due():
+        if not self.pace.backlog and self._free() > 0 and self._limited_due():
             await self._claim_limited()
         if (free := self._free()) > 0:
             await self._sweep(free)
@@ -210,11 +210,9 @@ class Worker:
         now = time.monotonic()
         plan = self.lanes.plan(queue, self._upside_down()) if room > 0 else []
         late = self._late(now) if queue is None and room > 0 else []
-        # A worker that hears nothing must not be the one that producers wake; one that looks all
-        # the time need not.
-        idle = None
-        if room > 0 and not self.pace.backlog and self.crew.sentinel.hears:
-            idle = not self.pace.crowd
+        # Who hears nothing must not be woken by producers; who looks all the time need not be.
+        calm = room > 0 and not self.pace.backlog and self.crew.sentinel.hears
+        idle = not self.pace.crowd if calm else None
         runs, seen = await self.crew.claimer.claim(plan + late, room, now=now, look=look, idle=idle)
         if late:
             self.pace.swept(now)
@@ -444,6 +442,12 @@ class Worker:
         elif kind in ("look", "cancel"):
             self.lanes.name_all()
             self.pace.at_once()
+        self._wake.set()
+
+    async def serve_more(self) -> None:
+        """The registry has grown while we run: declare its limits, and look at its lanes."""
+        await declare_limits(self.queries, self.registry)
+        self._directory_at, self.pace.next_look = 0.0, 0.0
         self._wake.set()
 
     def _hear_lane(self, payload: str) -> None:

@@ -15,6 +15,7 @@ from pgq_core.worker.lanes import (
     SLICE,
     STRIDE,
     WINDOW,
+    Lane,
     Lanes,
     Settling,
     Stretch,
@@ -315,3 +316,14 @@ def test_pairs_wait_in_order(notes: list[tuple[int, int | None]]) -> None:
     while (pair := settling.oldest()) is not None:
         settling.settled(pair)
         assert all(other[1] > pair[1] for other in settling.pairs)
+
+
+def test_a_late_part_tells_nothing_of_other_lanes() -> None:
+    """A claim that came back full says nothing about the lanes it did not reach, even when it was
+    ready to look for late jobs of the first one too."""
+    full, behind = Lane(1, "default", "full", 5), Lane(2, "default", "behind", 9)
+    lanes = Lanes()
+    plan = [Stretch(full, 0, END), Stretch(behind, 0, END), Stretch(full, 0, 700)]
+    lanes.learn_claim(plan, {full.id: 800}, full=True, last=1000)
+    assert (full.mark, full.empty) == (800, False)
+    assert (behind.mark, behind.empty) == (0, False)
