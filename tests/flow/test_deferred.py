@@ -129,12 +129,11 @@ async def test_a_hundred_thousand_at_one_instant(pgq: PgQueuer, conn: Any) -> No
     await conn.execute(LATER, "work", datetime.now(timezone.utc) + timedelta(hours=1), 100_000)
     await conn.execute("UPDATE pgq_deferred SET run_at = now()")
     async with working(pgq, concurrency=20):
-        for _ in range(15):
+        while len(waits) < 15 and await verbs.count(conn, "pgq_deferred"):
             (id_,) = await pgq.queries.enqueue("other")
             assert await finished(conn, id_) == ["succeeded"]
-        left = await verbs.count(conn, "pgq_deferred")
-        assert 0 < left < 100_000, "it was meant to be seen while promoting"
         pgq.stop()
+    assert len(waits) >= 3, "it was meant to be seen while promoting"
     assert done > 0
     assert sorted(waits)[len(waits) // 2] < 0.3
     assert max(waits) < 2.0

@@ -168,7 +168,7 @@ async def wait_for_ever() -> None:
 
 
 @task
-@pgq_django.options(timeout=0.2, max_attempts=1)
+@pgq_django.options(timeout=1.0, max_attempts=1)
 def look_and_return() -> None:
     """Stop when asked to."""
     from tests.support import until
@@ -177,7 +177,7 @@ def look_and_return() -> None:
 
 
 @task
-@pgq_django.options(timeout=0.2, max_attempts=1)
+@pgq_django.options(timeout=1.0, max_attempts=1)
 async def sleep_long() -> None:
     """Never end by itself."""
     await asyncio.Event().wait()
