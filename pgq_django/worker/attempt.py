@@ -64,9 +64,9 @@ class Attempt:
     async def arun(self) -> Any:
         """A coroutine task, on the loop."""
         _pgq_context.set(self.context)
-        await task_started.asend_robust(self.sender, task_result=self.result)
         try:
             with stops_named(self.context, self.limit):
+                await task_started.asend_robust(self.sender, task_result=self.result)
                 kept = self._keep(await self._call())
         except BaseException as error:
             if await sync_to_async(self._is_over)(error):
