@@ -14,15 +14,16 @@ BEGIN
         WHERE
             p.pronamespace = v_schema
             AND p.proname = ANY(ARRAY[
-                'pgq_allowance', 'pgq_allowed', 'pgq_book', 'pgq_cancel', 'pgq_cancel_waiting', 'pgq_channel',
-                'pgq_claim', 'pgq_claim_limited', 'pgq_current_epoch', 'pgq_delete', 'pgq_ended',
-                'pgq_enqueue', 'pgq_expect', 'pgq_failed_among', 'pgq_fan_out', 'pgq_finish',
-                'pgq_follow', 'pgq_hand_over', 'pgq_kind', 'pgq_lane_id', 'pgq_limit_key',
-                'pgq_look', 'pgq_now_ms', 'pgq_promote', 'pgq_prune', 'pgq_prune_batches',
-                'pgq_redrive', 'pgq_refuse_cycles', 'pgq_release', 'pgq_rescue', 'pgq_retry',
-                'pgq_set_version', 'pgq_settle', 'pgq_sort_keyed', 'pgq_stamp_woken', 'pgq_step',
-                'pgq_sweep', 'pgq_take_key', 'pgq_tell_ended', 'pgq_wait_for', 'pgq_waits',
-                'pgq_wake', 'pgq_worker_key'
+                'pgq_again', 'pgq_allowance', 'pgq_allowed', 'pgq_book', 'pgq_cancel',
+                'pgq_cancel_waiting', 'pgq_channel', 'pgq_claim', 'pgq_claim_limited',
+                'pgq_current_epoch', 'pgq_delete', 'pgq_ended', 'pgq_enqueue', 'pgq_expect',
+                'pgq_failed_among', 'pgq_fan_out', 'pgq_finish', 'pgq_follow', 'pgq_hand_over',
+                'pgq_kind', 'pgq_lane_id', 'pgq_limit_key', 'pgq_look', 'pgq_now_ms',
+                'pgq_promote', 'pgq_prune', 'pgq_prune_batches', 'pgq_redrive',
+                'pgq_refuse_cycles', 'pgq_release', 'pgq_rescue', 'pgq_retry', 'pgq_set_version',
+                'pgq_settle', 'pgq_sort_keyed', 'pgq_stamp_woken', 'pgq_step', 'pgq_sweep',
+                'pgq_take_key', 'pgq_tell_ended', 'pgq_wait_for', 'pgq_waits', 'pgq_wake',
+                'pgq_worker_key'
             ])
     LOOP
         EXECUTE 'DROP FUNCTION ' || v_function;
@@ -34,8 +35,8 @@ BEGIN
             AND c.relname = ANY(ARRAY[
                 'pgq_meta', 'pgq_lanes', 'pgq_ready', 'pgq_deferred', 'pgq_blocked',
                 'pgq_leases', 'pgq_attempts', 'pgq_locks', 'pgq_cancels', 'pgq_progress',
-                'pgq_workers', 'pgq_queues', 'pgq_schedules', 'pgq_epoch', 'pgq_edges', 'pgq_limits',
-                'pgq_holders', 'pgq_rates', 'pgq_batches'
+                'pgq_workers', 'pgq_queues', 'pgq_schedules', 'pgq_epoch', 'pgq_edges',
+                'pgq_limits', 'pgq_holders', 'pgq_rates', 'pgq_batches'
             ])
     LOOP
         EXECUTE 'DROP TABLE ' || v_object;

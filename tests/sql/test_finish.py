@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.sql import verbs
+from tests.sql import hands, verbs
 from tests.sql.verbs import KEEP, UNDO, Taken
 
 Connect = Callable[..., Awaitable[Any]]
@@ -63,14 +63,44 @@ async def test_failure_keeps_error_and_payload(conn: Any, taken: Taken) -> None:
 async def test_a_job_goes_back(
     conn: Any, taken: Taken, outcome: str, delay: float, place: str
 ) -> None:
-    """A job that goes back waits in its lane, with attempt, spent and crashes carried on."""
+    """A job that goes back waits in its lane, with attempt, spent and crashes carried on; one that
+    was interrupted and may start now in the lane before it."""
     await verbs.finish(conn, taken, outcome, delay=delay, spent=2, crashes=1)
     found = await verbs.pointer(conn, taken.job_id)
     assert found is not None
-    assert (found["place"], found["lane_id"]) == (place, taken.lane_id)
+    again = await verbs.lane(conn, kind="again")
+    lane = again if (outcome, place) == ("interrupted", "ready") else taken.lane_id
+    assert (found["place"], found["lane_id"]) == (place, lane)
     assert (found["attempt"], found["spent"], found["crashes"]) == (1, 2, 1)
     assert await verbs.state(conn, taken.job_id) == place
     assert await verbs.outcomes(conn, taken.job_id) == [(1, outcome)]
+
+
+async def test_interrupted_jobs_go_first(conn: Any) -> None:
+    """What a shutdown interrupted starts again before anything of its priority that has not."""
+    ids = await verbs.enqueue(conn, count=6)
+    urgent = await verbs.enqueue(conn, "urgent", priorities=0)
+    first, second = (await verbs.claim(conn, 2, of=[await verbs.lane(conn)])).jobs
+    await verbs.finish(conn, [first, second], "interrupted")
+    hand = await hands.hand(conn)
+    assert sorted(await hand.claim(3)) == [*ids[:2], *urgent]
+    lanes = await conn.fetch("SELECT DISTINCT lane_id FROM pgq_lanes WHERE kind = 'again'")
+    assert [row["lane_id"] for row in lanes] == [await verbs.lane(conn, kind="again")]
+    await hand.finish("interrupted")
+    await hand.directory()  # the urgent one has a lane of that kind by now, too
+    assert sorted(await hand.claim(3)) == [*ids[:2], *urgent]
+
+
+async def test_interrupted_jobs_under_limits_keep_their_lane(conn: Any) -> None:
+    """Keyed jobs, and those of an entrypoint with a limit, go back to the lane they came from."""
+    await conn.execute("INSERT INTO pgq_limits (entrypoint, concurrency) VALUES ('limited', 5)")
+    await verbs.enqueue(conn, "limited")
+    await verbs.enqueue(conn, "keyed", concurrency_keys="k")
+    for entrypoint, kind in (("limited", "plain"), ("keyed", "keyed")):
+        lane = await verbs.lane(conn, entrypoint, kind=kind)
+        (taken,) = (await verbs.claim(conn, of=[lane])).jobs
+        await verbs.finish(conn, taken, "interrupted")
+        assert ((await verbs.pointer(conn, taken.job_id)) or {})["lane_id"] == lane
 
 
 async def test_a_delay_counts_from_now(conn: Any, taken: Taken) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -15,7 +17,7 @@ import pytest
 from pgq_core import Job, PgQueuer
 from pgq_core.db import AsyncpgPoolDriver
 from tests.support import eventually
-from tests.worker.harness import Connection, finished, held, working
+from tests.worker.harness import Connection, Processes, finished, held, working
 
 
 class Meter:
@@ -140,6 +142,41 @@ async def test_memory_is_flat_with_many_waiting(pgq: PgQueuer, conn: Connection)
         pgq.stop(now=True)
     assert after - before < 2_000_000
     assert peak - before < 6_000_000
+
+
+def peak_of(pid: int) -> int:
+    """The most memory a process has had, in kilobytes; 0 when it has ended."""
+    try:
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read it from")
+async def test_processes_are_small_with_many_waiting(
+    conn: Connection, processes: Processes
+) -> None:
+    """A worker process takes as much memory with 200,000 jobs waiting as with a thousand.
+
+    `python -m benchmarks --only memory` does the same with a million.
+    """
+
+    async def most(waiting: int) -> int:
+        """The kilobytes a worker takes at most while it runs 10,000 of so many jobs."""
+        await bulk(conn, waiting, "nap")
+        process, peak = processes.spawn(max_jobs=10_000), 0
+        while process.poll() is None:
+            peak = peak_of(process.pid) or peak
+            await asyncio.sleep(0.02)
+        assert process.returncode == 0, processes.stderr(process)
+        return peak
+
+    few = await most(11_000)
+    many = await most(199_000)
+    left = await conn.fetchval("SELECT count(*) FROM pgq_ready")
+    assert (left, await conn.fetchval("SELECT count(*) FROM pgq_attempts")) == (190_000, 20_000)
+    assert many - few < 4_000, f"{few} kB with few, {many} kB with many"
 
 
 async def test_idle_worker_is_quiet(database: str, conn: Connection) -> None:

@@ -13,6 +13,29 @@ RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT CASE WHEN p_key IS NULL THEN 'plain' ELSE 'keyed' END
 $$;
 
+-- The lane of kind 'again' beside an ordinary one, made if need be. Any other lane stays what it is,
+-- and so does one under a limit, which is claimed in another way.
+CREATE FUNCTION pgq_again(p_lane bigint)
+RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    v_lane pgq_lanes;
+    v_again bigint;
+BEGIN
+    SELECT l.* INTO v_lane FROM pgq_lanes AS l
+    WHERE l.lane_id = p_lane AND l.kind = 'plain'
+    LIMIT 1;
+    IF NOT FOUND
+        OR EXISTS (SELECT FROM pgq_limits AS m WHERE m.entrypoint = v_lane.entrypoint) THEN
+        RETURN p_lane;
+    END IF;
+    v_again := pgq_lane_id(v_lane.queue, v_lane.entrypoint, v_lane.priority, 'again');
+    INSERT INTO pgq_lanes (lane_id, priority, kind, queue, entrypoint)
+    SELECT v_again, v_lane.priority, 'again', v_lane.queue, v_lane.entrypoint
+    WHERE NOT EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = v_again);
+    RETURN v_again;
+END
+$$;
+
 -- The notification channel of worker number p_number (0: the one all workers hear, -1: the one on
 -- which results are waited for).
 CREATE FUNCTION pgq_channel(p_number bigint)

@@ -133,9 +133,11 @@ BEGIN
         WITH put AS (
             INSERT INTO pgq_ready (lane_id, position, job_id, attempt, spent, crashes)
             SELECT
-                o.lane_id, nextval('pgq_positions'), o.job_id, o.attempt, o.spent, o.crashes
-            FROM unnest(p_jobs, p_attempts, p_lanes, p_delays, p_spent, p_crashes)
-                AS o (job_id, attempt, lane_id, delay, spent, crashes)
+                -- What a shutdown interrupted goes before what has not started.
+                CASE WHEN o.outcome = 'interrupted' THEN pgq_again(o.lane_id) ELSE o.lane_id END,
+                nextval('pgq_positions'), o.job_id, o.attempt, o.spent, o.crashes
+            FROM unnest(p_jobs, p_attempts, p_outcomes, p_lanes, p_delays, p_spent, p_crashes)
+                AS o (job_id, attempt, outcome, lane_id, delay, spent, crashes)
             WHERE o.job_id = ANY(v_again) AND o.delay <= 0
             RETURNING lane_id
         )
