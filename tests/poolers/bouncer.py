@@ -51,16 +51,28 @@ class Bouncer:
         )  # fmt: skip
         self._write(account, "pgbouncer.ini", config)
         self._write(account, "users.txt", f'"pgq" "{self.password}"\n')
-        self._process = subprocess.Popen(
-            [program, str(self.directory / "pgbouncer.ini")],
-            cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **account.popen_options,
-        )  # fmt: skip
+        self._program, self._account = program, account
+        self._process = self._start()
         until(self._answers, what="pgbouncer listens")
 
     def dsn(self, direct: str) -> str:
         """How clients reach the database of the direct DSN through here."""
         database = urlsplit(direct).path.lstrip("/")
         return f"postgresql://pgq:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def restart(self) -> None:
+        """Kill the process; another takes its place on the same port."""
+        self._process.kill()
+        self._process.wait(10)
+        self._process = self._start()
+        until(self._answers, what="pgbouncer listens again")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [self._program, str(self.directory / "pgbouncer.ini")],
+            cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            **self._account.popen_options,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """End the process and remove its files."""

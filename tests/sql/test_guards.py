@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from pgq_core.migrations import VERSION, script
 from pgq_core.worker import lanes
@@ -26,6 +29,7 @@ from tests.sql.pairs import (
     TwoLimitedClaims,
 )
 from tests.sql.scheduler import Broken
+from tests.sql.test_machine import Machine, opened
 from tests.support import Databases
 
 
@@ -140,6 +144,7 @@ NO_SECOND_LOOK = Edit(
 )
 NO_BODY_LOCK = Edit("        FOR UPDATE OF j SKIP LOCKED\n", "")
 
+pytestmark = pytest.mark.timeout(300)
 GUARDS = [
     Guard("finish by id", [NO_LEASE], FinishOfALostClaim, "without a lease", {"worker": 2}),
     Guard("finish without token", NO_TOKEN, FinishOfALostClaim, "without a lease"),
@@ -182,6 +187,27 @@ async def test_without_it_the_suite_fails(databases: Databases, guard: Guard) ->
     """A schema without this guard breaks an invariant, and that is seen."""
     with pytest.raises(Broken, match=guard.says):
         await meet(databases, guard.pair, EITHER, guard.edits, **guard.fields)
+
+
+def test_without_it_the_model_fails_too(empty_database: str) -> None:
+    """The machine over the verbs finds a floor that moved too early as well."""
+    with psycopg.connect(empty_database) as connection:
+        schema = edited(script(VERSION), [Edit(FLOOR, "p_settled")])
+        connection.execute(schema.encode())
+    with opened(empty_database) as bench, pytest.raises(AssertionError):
+        run_state_machine_as_test(
+            lambda: Machine(bench),
+            settings=settings(
+                max_examples=200,
+                stateful_step_count=60,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                phases=[Phase.generate],
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
 
 
 @pytest.mark.parametrize("edits", [ONE_STATEMENT, AS_READ], ids=["one statement", "as read"])

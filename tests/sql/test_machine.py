@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -71,14 +72,21 @@ class Machine(Producers, LateOnes, Invariants):
         return [one for claim in claims for one in claim.jobs]
 
 
-@pytest.fixture
-def bench(database: str) -> Iterator[Bench]:
+@contextmanager
+def opened(dsn: str) -> Iterator[Bench]:
     """Connections for the machine, on a loop of their own."""
     loop = asyncio.new_event_loop()
-    made = loop.run_until_complete(Bench.open(database))
+    made = loop.run_until_complete(Bench.open(dsn))
     yield made
     loop.run_until_complete(made.close())
     loop.close()
+
+
+@pytest.fixture
+def bench(database: str) -> Iterator[Bench]:
+    """The same, for a database with pgq installed."""
+    with opened(database) as made:
+        yield made
 
 
 def test_any_sequence_of_verbs(bench: Bench) -> None:
