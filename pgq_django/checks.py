@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -103,11 +104,27 @@ def check_settings(where: str, alias: str) -> Iterator[CheckMessage]:
         )
 
 
+def clashes(ours: dict[str, dict[str, Any]]) -> Iterator[CheckMessage]:
+    """Two entries of TASKS on one database whose defaults differ: a job keeps to its task's."""
+    for (one, mine), (other, theirs) in itertools.combinations(ours.items(), 2):
+        same = mine.get("database", "default") == theirs.get("database", "default")
+        differ = [name for name in NAMES if mine.get(name) != theirs.get(name)]
+        if same and differ:
+            yield checks.Warning(
+                f"TASKS[{one!r}] and TASKS[{other!r}] are one queue with different "
+                f"{', '.join(differ)} in their OPTIONS.",
+                hint="The entry that a task was declared for counts, also for jobs enqueued by "
+                "using(backend=...). State such options at the task.",
+                id="pgq_django.W005",
+            )
+
+
 @register(Tags.compatibility)
 def check_tasks(app_configs: Any = None, **kwargs: Any) -> Iterable[CheckMessage]:
     """The app is installed; do tasks reach it?"""
-    if any(True for _ in our_backends()):
-        return []
+    ours = dict(our_backends())
+    if ours:
+        return list(clashes(ours))
     return [
         checks.Warning(
             "pgq_django is installed, but no entry of TASKS uses it: Django runs tasks elsewhere.",

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -14,8 +15,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from pgq_core.errors import InvalidInput
+from pgq_core.models import check_text
 from pgq_core.schedules import CATCH_UP, check_cron, check_timezone, next_ticks
 from pgq_django.admin.base import QueueAdmin, may
+from pgq_django.databases import database_of
 from pgq_django.models import Schedule
 from pgq_django.verbs import at_once
 
@@ -24,6 +27,21 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     """Checks what the core would refuse."""
 
     catch_up = forms.ChoiceField(choices=[(word, word) for word in CATCH_UP], initial="last")
+
+    def clean_name(self) -> str:
+        """A new one: rules in code, and those of others, are not overwritten unseen."""
+        name = str(checked(partial(check_text, "name"), self.cleaned_data["name"]))
+        if Schedule.objects.using(database_of()).filter(pk=name).exists():
+            raise forms.ValidationError(f"There is a schedule named {name!r} already.")
+        return name
+
+    def clean_entrypoint(self) -> str:
+        """What the database can hold."""
+        return str(checked(partial(check_text, "entrypoint"), self.cleaned_data["entrypoint"]))
+
+    def clean_queue(self) -> str:
+        """What the database can hold."""
+        return str(checked(partial(check_text, "queue"), self.cleaned_data["queue"]))
 
     def clean_cron(self) -> str:
         """A rule of five fields, or an alias."""
@@ -35,7 +53,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         return str(self.cleaned_data["timezone"])
 
     def validate_unique(self) -> None:
-        """A name that exists is changed by saving."""
+        """Asked in `clean_name`, of the database the queue lives in."""
 
 
 def checked(check: Any, value: str) -> Any:
@@ -86,6 +104,8 @@ class ScheduleAdmin(QueueAdmin):
             self.verbs.set_schedule(
                 obj.name, obj.cron, entrypoint=obj.entrypoint, timezone=obj.timezone,
                 catch_up=obj.catch_up, queue=obj.queue, priority=obj.priority,
+                payload=None if obj.payload is None else bytes(obj.payload), headers=obj.headers,
+                jitter=obj.jitter,
             )
         )  # fmt: skip
 

@@ -19,9 +19,11 @@ from pgq_core.registry import Entrypoint
 from pgq_core.worker.book import Book, Running
 from pgq_core.worker.claimer import Claimer
 from pgq_core.worker.completion import finish_values
+from pgq_core.worker.crew import declare_limits
 from pgq_core.worker.lanes import Lanes
 from pgq_django import catalogue, statements
 from pgq_django.schema import schema_of
+from pgq_django.verbs import Verbs, at_once
 from pgq_django.worker.handlers import attempt_at, names_of
 from pgq_django.worker.policy import Policy, boxed
 
@@ -58,6 +60,7 @@ class Desk:
         self.worker = statements.run(
             self.using, "register_worker", name="run_pending", lease=3600.0, info=info
         )[0]["worker_id"]
+        at_once(declare_limits(Verbs(self.using), self.pgq.registry))
         line: Any = DjangoLine(self.using)
         self.claimer = Claimer(self.worker, line, self.lanes, self.book, self.pgq.registry)
         try:

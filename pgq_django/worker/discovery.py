@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 
 from pgq_core import PgQueuer
+from pgq_core.worker import Worker
 from pgq_django import catalogue
 from pgq_django.exceptions import TaskGone
 from pgq_django.schedules import rules
@@ -30,21 +31,26 @@ class Discovery:
         self.using = using
         self.schedules = schedules
         self.complaints: dict[str, str] = {}
+        self.grown = False
 
     def begin(self) -> None:
         """Import the `tasks` modules of all apps and register what they declare."""
         catalogue.import_tasks_modules()
         self._register(catalogue.known())
+        self.grown = False
         if self.schedules:
             for rule in rules():
                 if rule.name not in self.pgq.registry.schedules:
                     self.pgq.registry.add_schedule(rule)
 
-    async def run(self) -> None:
+    async def run(self, worker: Worker) -> None:
         """Look now and then at jobs nobody here serves: their module may be importable."""
         while True:
             try:
                 await self.look()
+                if self.grown:
+                    await worker.serve_more()
+                    self.grown = False
             except Exception:
                 log.exception("looking for unknown tasks failed; trying again later")
             await asyncio.sleep(LOOK_AGAIN * random.uniform(0.5, 1.5))
@@ -85,3 +91,4 @@ class Discovery:
         for task in tasks:
             if task.module_path not in self.pgq.registry:
                 register(self.pgq, task, self.using)
+                self.grown = True

@@ -74,7 +74,8 @@ class Process:
             )
             worker = self.pgq.worker(self.settings.options)
             worker.exit_hard = True
-            for side in (self.discovery.run(), keep_health_file(worker, self.settings.health_file)):
+            health = keep_health_file(worker, self.settings.health_file)
+            for side in (self.discovery.run(worker), health):
                 task = self._loop.create_task(side)
                 stack.callback(task.cancel)
             await self.pgq.run_worker(worker)

@@ -68,6 +68,8 @@ def database(dsn: str) -> dict[str, Any]:
 
 
 DATABASES = {"default": database(os.environ.get("PGQ_TEST_DJANGO_DSN", "postgresql:///nowhere"))}
+if "PGQ_TEST_DJANGO_OTHER" in os.environ:
+    DATABASES["other"] = database(os.environ["PGQ_TEST_DJANGO_OTHER"])
 
 
 def point_at(dsn: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -249,6 +250,31 @@ class Schedules(Admin):
         assert "Europe/Paris" in self.page(self.address)
         self.client.post(f"{self.address}n/delete/", {"post": "yes"})
         assert not Schedule.objects.exists()
+
+    def test_what_the_form_does_not_show_is_kept(self) -> None:
+        """Editing a schedule leaves its payload, headers and jitter as they are."""
+        at_once(
+            Verbs().set_schedule(
+                "n", "0 9 * * *", entrypoint=tasks.add.module_path, headers={"h": 1}, jitter=2.0,
+                payload={"args": [1], "kwargs": {}},
+            )
+        )  # fmt: skip
+        data = {"cron": "0 10 * * *", "timezone": "UTC", "catch_up": "last", "queue": "default",
+                "entrypoint": tasks.add.module_path, "priority": 5}  # fmt: skip
+        self.client.post(f"{self.address}n/change/", data)
+        kept = Schedule.objects.get()
+        assert (kept.cron, kept.headers, kept.jitter) == ("0 10 * * *", {"h": 1}, 2.0)
+        assert json.loads(bytes(kept.payload)) == {"args": [1], "kwargs": {}}
+
+    def test_a_name_that_is_taken(self) -> None:
+        """A new schedule does not overwrite one of the same name, in code or elsewhere."""
+        at_once(Verbs().set_schedule("n", "0 9 * * *", entrypoint="a"))
+        data = {"name": "n", "cron": "0 10 * * *", "timezone": "UTC", "catch_up": "last",
+                "queue": "x" * 1001, "entrypoint": "b", "priority": 5}  # fmt: skip
+        said = self.client.post(f"{self.address}add/", data).content.decode()
+        assert "There is a schedule named" in said
+        assert "1001 bytes" in said
+        assert Schedule.objects.get().entrypoint == "a"
 
     def test_rules_in_code_are_the_codes(self) -> None:
         """A rule declared in code can be paused and run, not edited."""

@@ -79,6 +79,26 @@ def test_tasks_go_elsewhere() -> None:
         assert [message.id for message in check_tasks()] == ["pgq_django.W001"]
 
 
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        ({"max_attempts": 3}, []),
+        ({"max_attempts": 4}, ["pgq_django.W005"]),
+        ({"max_attempts": 4, "database": "elsewhere"}, []),
+    ],
+)
+def test_clashing_entries(other: dict[str, Any], found: list[str]) -> None:
+    """Two entries of TASKS for one queue with different defaults are warned about."""
+    from pgq_django.checks import check_tasks
+
+    both = {
+        name: {"BACKEND": BACKEND, "QUEUES": [], "OPTIONS": options}
+        for name, options in (("default", {"max_attempts": 3}), ("other", other))
+    }
+    with override_settings(TASKS=both):
+        assert [message.id for message in check_tasks()] == found
+
+
 @pytest.mark.parametrize(("version", "found"), [("0", 1), ("999", 1)])
 def test_the_schema_is_behind(db: Any, version: str, found: int) -> None:
     """Tables of another version than the code's are an error of the database checks."""

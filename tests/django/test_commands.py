@@ -41,6 +41,20 @@ def test_status(db: Any) -> None:
     assert "Workers\n  none" in text
 
 
+def test_watching(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pgq_status --watch shows it again and again, until Control-C."""
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("pgq_django.management.commands.pgq_status.time.sleep", sleep)
+    assert run("pgq_status", watch=0.5).count("Workers\n") == 3
+    assert slept == [0.5] * 3
+
+
 def test_health(db: Any) -> None:
     """pgq_health exits with 1 and says why, until a worker lives."""
     with pytest.raises(SystemExit, match="1"):

@@ -1,4 +1,4 @@
-"""docs/django.md: its first minute is run as it is printed."""
+"""docs/django.md and README: what they say of Django is run as it is printed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import django
@@ -13,7 +14,8 @@ import pytest
 
 from tests.django.settings import database as entry_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "django.md"
+README = Path(__file__).parents[2] / "README.md"
+PAGE = README.parent / "docs" / "django.md"
 BLOCK = re.compile(
     r"^<!-- (?P<mark>run|file|append)(?:: (?P<name>\S+))? -->\n```\w+\n(?P<text>.*?)^```"
     r"(?:\n+```text\n(?P<output>.*?)^```)?",
@@ -21,31 +23,88 @@ BLOCK = re.compile(
 )
 
 
+DATABASES = """
+import os
+DATABASES = {"default": {
+    "ENGINE": "django.db.backends.postgresql",
+    **{name: os.environ["PG" + name] for name in ("NAME", "HOST", "PORT", "USER")},
+}}
+"""
+CALL = """
+from django.contrib.auth.models import User
+from django.db import transaction
+from shop.tasks import welcome
+
+user = User.objects.create_user("ada")
+with transaction.atomic():
+{}
+
+"""
+
+
+class Project:
+    """A directory in which a reader types what a page says."""
+
+    def __init__(self, dsn: str, directory: Path) -> None:
+        self.directory = directory
+        entry = entry_of(dsn)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if "DJANGO" not in name},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PGDATABASE": entry["NAME"],
+            **{f"PG{name}": entry[name] for name in ("NAME", "HOST", "PORT", "USER")},
+        }
+
+    def run(self, script: str) -> str:
+        """What a script prints; fails with what it says when it fails."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.directory, env=self.environment, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def append(self, name: str, text: str) -> None:
+        """Write at the end of a file."""
+        with (self.directory / name).open("a") as file:
+            file.write(text)
+
+
 @pytest.mark.skipif(django.VERSION < (6, 0), reason="the page is written for Django 6")
 def test_the_first_minute(empty_database: str, tmp_path: Path) -> None:
     """Following the page from an empty directory prints what the page says."""
-    entry = entry_of(empty_database)
-    environment = {
-        **{name: value for name, value in os.environ.items() if "DJANGO" not in name},
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PGDATABASE": entry["NAME"],
-        **{f"PG{name}": entry[name] for name in ("HOST", "PORT", "USER")},
-    }
+    project = Project(empty_database, tmp_path)
     blocks = list(BLOCK.finditer(PAGE.read_text(encoding="utf-8")))
     assert len(blocks) == 4
     for block in blocks:
         if block["mark"] == "run":
             # What it installs is here already; the rest is run as it stands.
-            script = block["text"].replace("pip install", "true")
-            done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", script],
-                cwd=tmp_path, env=environment, check=False, capture_output=True, text=True,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stderr
-            assert block["output"] in (None, done.stdout)
+            said = project.run(block["text"].replace("pip install", "true"))
+            assert block["output"] in (None, said)
         else:
-            with (tmp_path / block["name"]).open("a") as file:
-                file.write(block["text"])
+            project.append(block["name"], block["text"])
+
+
+@pytest.mark.skipif(django.VERSION < (6, 0), reason="the page is written for Django 6")
+def test_the_readme(empty_database: str, tmp_path: Path) -> None:
+    """What README says of Django runs: in a new project, pasted where its comments say."""
+    text = README.read_text(encoding="utf-8").partition("\n## Django\n")[2]
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code
+    settings, tasks, enqueue = re.split(
+        r"^# (?:tasks\.py|anywhere).*\n", code[1], flags=re.MULTILINE
+    )
+    project = Project(empty_database, tmp_path)
+    project.run("django-admin startproject mysite . && python manage.py startapp shop")
+    project.append("mysite/settings.py", f"{settings}\nINSTALLED_APPS += ['shop']\n{DATABASES}")
+    project.append("shop/tasks.py", tasks)
+    project.append("shop/call.py", CALL.format(textwrap.indent(enqueue, "    ")))
+    project.run("python manage.py migrate -v 0 && python manage.py shell -v 0 < shop/call.py")
+    project.run("python manage.py pgq_worker --until-empty")
+    said = project.run("python manage.py pgq_status --json")
+    assert '"ready": 0' in said
+    states = "from pgq_django.models import Job; print(*Job.objects.values_list('state'))"
+    assert project.run(f'python manage.py shell -v 0 -c "{states}"') == "('succeeded',)\n"
 
 
 def test_every_flag_is_explained() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test import Client
 
 import pgq_django
 from pgq_core import NewJob
@@ -44,6 +45,18 @@ def test_a_rollback_takes_the_job_back(db: Any) -> None:
     with rolled_back():
         add.enqueue(1)
     assert not JobBody.objects.exists()
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_request_is_a_transaction(db: Any, atomic: bool) -> None:
+    """With ATOMIC_REQUESTS a view that raises leaves no job; without it the job stays."""
+    client = Client(raise_request_exception=False)
+    connection.settings_dict["ATOMIC_REQUESTS"] = atomic
+    try:
+        assert client.get("/fail/").status_code == 500
+    finally:
+        connection.settings_dict["ATOMIC_REQUESTS"] = False
+    assert JobBody.objects.exists() is not atomic
 
 
 def test_a_savepoint_takes_only_its_own_job_back(db: Any) -> None:
@@ -90,6 +103,21 @@ def test_on_commit(db: Any) -> None:
     assert JobBody.objects.get().id == handle.id
     with rolled_back():
         handle = pgq_django.enqueue_on_commit(add, args=[1])
+    assert handle.id is None
+
+
+def test_on_commit_is_robust(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When enqueueing after the commit fails, it is logged and later callbacks still run."""
+    ran: list[str] = []
+
+    def refuse(*_: Any) -> None:
+        raise LookupError
+
+    monkeypatch.setattr("pgq_django.enqueueing.insert", refuse)
+    with transaction.atomic():
+        handle = pgq_django.enqueue_on_commit(add, args=[1])
+        transaction.on_commit(lambda: ran.append("later"))
+    assert ran == ["later"]
     assert handle.id is None
 
 

@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import psycopg
 import pytest
@@ -112,6 +113,18 @@ class Shop:
         text = answer.read()
         connection.close()
         return answer.status, json.loads(text) if text.startswith(b"{") else text
+
+    def admin(self, path: str) -> str:
+        """A page of the admin, as root: what logging in by its form leads to."""
+        jar = urllib.request.HTTPCookieProcessor()
+        browser = urllib.request.build_opener(jar)
+        login = f"http://127.0.0.1:{self.port}/admin/login/?next={path}"
+        browser.open(login).close()
+        token = next(str(one.value) for one in jar.cookiejar if one.name == "csrftoken")
+        form = {"username": "root", "password": "secret", "csrfmiddlewaretoken": token}
+        with browser.open(login, urlencode(form).encode()) as answer:
+            assert answer.url.endswith(path)
+            return str(answer.read().decode())
 
     def order(self, quantity: int = 1) -> tuple[int, Any]:
         wanted = {"product": "tea", "quantity": quantity, "email": "a@example.org"}
@@ -211,8 +224,10 @@ def test_the_admin_and_the_commands(shop: Shop) -> None:
     """The admin answers, the checks pass, and no migration is missing."""
     created = shop.manage("createsuperuser", "--noinput", "--username=root", "--email=a@b.org")
     assert created.wait(30) == 0
-    status, page = shop.call("GET", "/admin/pgq_django/job/overview/")
-    assert status == 302 or b"Queue overview" in page
+    order = shop.order()[1]["order"]
+    assert "shop.tasks.charge" in shop.admin("/admin/pgq_django/job/")
+    assert "Queue overview" in shop.admin("/admin/pgq_django/job/overview/")
+    assert f"/admin/shop/order/{order}/change/" in shop.admin("/admin/shop/order/")
     assert shop.manage("check", "--database", "default", "--fail-level", "WARNING").wait(30) == 0
     assert shop.manage("makemigrations", "--check").wait(30) == 0
     assert shop.manage("pgq_health", "--min-workers", "0").wait(30) == 0

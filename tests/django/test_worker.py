@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 import pgq_django
-from pgq_django.models import Attempt, Job
+from pgq_django.models import Attempt, Job, Schedule, Worker
+from pgq_django.verbs import Verbs, at_once
 from tests.django.shop import tasks
 from tests.django.shop.models import Note
+from tests.django.support import alias_on
 from tests.support import until
 
 
@@ -100,6 +103,19 @@ def test_atomic(db: Any, fail: bool) -> None:
     assert result.attempts == 1
 
 
+def test_atomic_without_a_lease(db: Any) -> None:
+    """A task that lost its lease while it ran cannot commit: its writes are rolled back."""
+    with worker():
+        made = pgq_django.enqueue(tasks.write_and_wait, args=["go"])
+        until(lambda: state(made) == "running")
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM pgq_leases")
+        Note.objects.create(text="go")
+        until(lambda: Attempt.objects.filter(job_id=made).exists() or state(made) == "lost")
+    assert [note.text for note in Note.objects.all()] == ["go"]
+    assert not Attempt.objects.filter(job_id=made, outcome="succeeded").exists()
+
+
 def test_a_signal_lets_the_running_task_finish(db: Any) -> None:
     """SIGTERM stops claiming; the task that runs may finish, and the process exits with 0."""
     with worker() as process:
@@ -110,6 +126,19 @@ def test_a_signal_lets_the_running_task_finish(db: Any) -> None:
         assert process.wait(30) == 0
     result.refresh()
     assert result.status == "SUCCESSFUL"
+
+
+def test_a_second_signal_gives_the_running_task_back(db: Any) -> None:
+    """The second SIGTERM gives what runs back to the queue, unharmed."""
+    with worker() as process:
+        made = pgq_django.enqueue(tasks.wait_for_ever, max_attempts=2)
+        until(lambda: state(made) == "running")
+        process.send_signal(signal.SIGTERM)
+        until(lambda: Worker.objects.get().info.get("stopping") or process.poll() is None)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert state(made) == "ready"
+    assert Attempt.objects.get(job_id=made).outcome == "interrupted"
 
 
 def test_a_killed_workers_task_is_run_by_another(db: Any) -> None:
@@ -136,6 +165,21 @@ def test_unknown_tasks_wait_and_block_nobody(db: Any) -> None:
     assert state(unknown) == "ready"
 
 
+def test_a_module_that_fails_is_tried_again(db: Any, tmp_path: Path) -> None:
+    """A job whose module cannot be imported waits, blocks nobody, and runs once it can be."""
+    late = pgq_django.enqueue("tests.django.shop.late.arrived", {"args": [], "kwargs": {}})
+    deployed = tmp_path / "deployed"
+    with worker(PGQ_TEST_DEPLOYED=str(deployed)):
+        other = tasks.add.enqueue(1)
+        until(lambda: state(other.id) == "succeeded")
+        assert state(late) == "ready"
+        assert [row["entrypoint"] for row in at_once(Verbs().unserved())] == [
+            "tests.django.shop.late.arrived"
+        ]
+        deployed.touch()
+        until(lambda: state(late) == "succeeded")
+
+
 def test_a_task_outside_a_tasks_module_is_found(db: Any) -> None:
     """A task of an installed app runs even if no `tasks` module imports its module."""
     made = pgq_django.enqueue("tests.django.shop.elsewhere.hidden", {"args": [4], "kwargs": {}})
@@ -159,6 +203,17 @@ def test_options_by_environment(db: Any) -> None:
     assert (state(mine.id), state(other.id)) == ("succeeded", "ready")
 
 
+def test_another_database(db: Any, database: str) -> None:
+    """`--database` serves the queue of that alias; `--no-schedules` fires none."""
+    with alias_on(database):
+        made = pgq_django.enqueue(tasks.add, args=[1], using="other")
+        elsewhere = tasks.add.enqueue(1)
+        drain("--database", "other", "--no-schedules", PGQ_TEST_DJANGO_OTHER=database)
+        assert Job.objects.using("other").get(pk=made).state == "succeeded"
+        assert not Schedule.objects.using("other").exists()
+    assert state(elsewhere.id) == "ready"
+
+
 def test_max_jobs(db: Any) -> None:
     """`--max-jobs` ends the worker after so many."""
     for _ in range(3):
@@ -171,8 +226,6 @@ def test_max_jobs(db: Any) -> None:
 def test_the_schema_is_missing(empty_database: str) -> None:
     """Without tables the worker says which command to run."""
     from django.core.management.base import CommandError
-
-    from tests.django.support import alias_on
 
     with alias_on(empty_database), pytest.raises(CommandError, match=r"manage\.py migrate"):
         call_command("pgq_worker", database="other", until_empty=True)

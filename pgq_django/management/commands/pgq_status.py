@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -22,15 +23,12 @@ class Command(QueueCommand):
         )
 
     def act(self, verbs: Verbs, **options: Any) -> None:
-        while True:
-            found = status(verbs)
-            if options["json"]:
-                self.write_json(found)
-            else:
-                self.write_text(found)
-            if options["watch"] is None:
-                return
-            time.sleep(options["watch"])
+        write = self.write_json if options["json"] else self.write_text
+        write(status(verbs))
+        with suppress(KeyboardInterrupt):
+            while options["watch"] is not None:
+                time.sleep(options["watch"])
+                write(status(verbs))
 
     def write_text(self, found: dict[str, Any]) -> None:
         """For people."""

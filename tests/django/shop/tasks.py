@@ -112,6 +112,34 @@ def wait_for_note(text: str) -> str:
 
 
 @task
+@pgq_django.options(concurrency_limit=1)
+def one_at_a_time(text: str) -> str:
+    """Run until somebody has written the note; no other job of this task runs meanwhile."""
+    return wait_for_note.func(text)
+
+
+@task
+@pgq_django.options(concurrency_key=lambda customer, text: f"customer-{customer}")
+def one_per_customer(customer: int, text: str) -> str:
+    """The same for each customer."""
+    return wait_for_note.func(text)
+
+
+@task
+@pgq_django.options(rate_limit="1/h")
+def once_an_hour() -> None:
+    """Start once in an hour, over all workers."""
+
+
+@task
+@pgq_django.options(atomic=True, max_attempts=2)
+def write_and_wait(text: str) -> None:
+    """Write a row, then run until somebody else has written the note."""
+    Note.objects.create(text="mine")
+    wait_for_note.func(text)
+
+
+@task
 @pgq_django.options(aliases=["shop.old_name"])
 def new_name(text: str) -> str:
     """A task that had another name before."""

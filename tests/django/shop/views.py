@@ -9,6 +9,12 @@ import pgq_django
 from tests.django.shop import tasks
 
 
+def fail(_: HttpRequest) -> JsonResponse:
+    """Enqueue, then raise: with ATOMIC_REQUESTS the job goes with the request."""
+    tasks.add.enqueue(1)
+    raise LookupError
+
+
 def order(_: HttpRequest) -> JsonResponse:
     """Enqueue by each of the ways; the ids of the jobs."""
     with transaction.atomic():
