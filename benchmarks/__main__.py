@@ -14,7 +14,17 @@ from typing import Any
 
 import asyncpg
 
-from benchmarks import claims, drain, enqueue, footprint, pickup, pinned, recovery, report
+from benchmarks import (
+    claims,
+    drain,
+    enqueue,
+    footprint,
+    memory,
+    pickup,
+    pinned,
+    recovery,
+    report,
+)
 from benchmarks.stand import SETTINGS, Stand
 from pgq_core.embedded import EmbeddedServer
 
@@ -24,6 +34,7 @@ FIGURES = {
     "pinned": pinned.figure,
     "claims": claims.figure,
     "footprint": footprint.figure,
+    "memory": memory.figure,
     "pickup": pickup.figure,
     "recovery": recovery.figure,
 }

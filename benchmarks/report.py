@@ -72,6 +72,9 @@ ROWS = [
         lambda r: f"{r['ten']:.1f} against {r['one']:.1f}"),
     Row("idle worker, beats included", "<= 1.5 tx/s", "footprint",
         lambda r: r["idle"], lambda v: v <= 1.5, lambda r: f"{r['idle']:.2f} tx/s"),
+    Row("worker's memory, a million jobs waiting against a thousand", "<= +4 MB", "memory",
+        lambda r: r["many"] - r["few"], lambda v: v <= 4,
+        lambda r: f"{r['many']:.1f} MB with {r['waiting']:,} waiting, {r['few']:.1f} MB with 1k"),
     Row("SIGKILL to the next start of each of its jobs, worst", "<= 1 s", "recovery",
         lambda r: r["max"], lambda v: v <= 1, lambda r: f"{r['max']:.2f} s (p50 {r['p50']:.2f} s)"),
 ]  # fmt: skip
