@@ -2,11 +2,14 @@
 
 ``PGQ_TEST_DSN``       use this server (a role that may create databases) instead of our own
 ``PGQ_TEST_PG_MAJOR``  run on this installed major version
+``TMPDIR``             where servers keep their data; in memory, unless set, where there is plenty
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +34,22 @@ settings.register_profile(
 settings.load_profile("pgq")
 
 SERVER_SETTINGS = {"fsync": "off", "max_connections": "200"}
+MEMORY = Path("/dev/shm")
+PLENTY = 8 * 1024**3
 MAJOR_DIRECTORIES = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
+
+
+def _use_memory() -> None:
+    """A copied database is 300 files: ten times as fast to write in memory as on some disks."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(MEMORY).free >= PLENTY:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the installed major version asked for, or end the run saying that it is absent."""
+    _use_memory()
     major = os.environ.get("PGQ_TEST_PG_MAJOR")
     if not major or "PGQ_POSTGRES_BIN" in os.environ:
         return
