@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from benchmarks.drain import claim, finish
@@ -48,6 +49,21 @@ async def per_job(stand: Stand, batch: int = 100) -> dict[str, Any]:
             "pointers": dead.get("pgq_ready", 0) / count,
             "leases": dead.get("pgq_leases", 0) / count,
         }
+
+
+@asynccontextmanager
+async def undisturbed(stand: Stand) -> AsyncIterator[None]:
+    """Without autovacuum, whose transactions the server counts as well."""
+    connection = await stand.connect()
+    await connection.execute("ALTER SYSTEM SET autovacuum = off")
+    await connection.execute("SELECT pg_reload_conf()")
+    try:
+        await asyncio.sleep(1.0)  # what runs already ends
+        yield
+    finally:
+        await connection.execute("ALTER SYSTEM RESET autovacuum")
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.close()
 
 
 async def rate(stand: Stand, seconds: float) -> float:
@@ -94,9 +110,11 @@ async def per_job_with(stand: Stand, workers: int, jobs: int) -> float:
 async def figure(stand: Stand) -> dict[str, Any]:
     """All of it."""
     jobs = stand.size(100, 300)
-    return {
-        **await per_job(stand),
-        "idle": await idle(stand, 20.0 if stand.long else 10.0),
-        "one": await per_job_with(stand, 1, jobs),
-        "ten": await per_job_with(stand, 10, jobs),
-    }
+    left = await per_job(stand)
+    async with undisturbed(stand):
+        return {
+            **left,
+            "idle": await idle(stand, 20.0 if stand.long else 10.0),
+            "one": await per_job_with(stand, 1, jobs),
+            "ten": await per_job_with(stand, 10, jobs),
+        }
