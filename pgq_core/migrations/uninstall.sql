@@ -18,12 +18,12 @@ BEGIN
                 'pgq_cancel_waiting', 'pgq_channel', 'pgq_claim', 'pgq_claim_limited',
                 'pgq_current_epoch', 'pgq_delete', 'pgq_ended', 'pgq_enqueue', 'pgq_expect',
                 'pgq_failed_among', 'pgq_fan_out', 'pgq_finish', 'pgq_follow', 'pgq_hand_over',
-                'pgq_kind', 'pgq_lane_id', 'pgq_limit_key', 'pgq_look', 'pgq_now_ms',
-                'pgq_promote', 'pgq_prune', 'pgq_prune_batches', 'pgq_redrive',
-                'pgq_refuse_cycles', 'pgq_release', 'pgq_rescue', 'pgq_retry', 'pgq_set_version',
-                'pgq_settle', 'pgq_sort_keyed', 'pgq_stamp_woken', 'pgq_step', 'pgq_sweep',
-                'pgq_take_key', 'pgq_tell_ended', 'pgq_wait_for', 'pgq_waits', 'pgq_wake',
-                'pgq_worker_key'
+                'pgq_kind', 'pgq_lane_id', 'pgq_limit_key', 'pgq_look', 'pgq_now_ms', 'pgq_promote',
+                'pgq_prune', 'pgq_prune_batches', 'pgq_put_back', 'pgq_redrive',
+                'pgq_refuse_cycles', 'pgq_refused', 'pgq_release', 'pgq_rescue', 'pgq_retry',
+                'pgq_set_version', 'pgq_settle', 'pgq_sort_keyed', 'pgq_stamp_woken', 'pgq_step',
+                'pgq_sweep', 'pgq_take_key', 'pgq_tell_ended', 'pgq_wait_for', 'pgq_waits',
+                'pgq_wake', 'pgq_worker_key'
             ])
     LOOP
         EXECUTE 'DROP FUNCTION ' || v_function;

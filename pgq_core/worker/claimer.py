@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pgq_core.models import Job, JobState
+from pgq_core.queries.rows import headers_of
 from pgq_core.registry import Registry
 from pgq_core.worker.book import Book, Running
 from pgq_core.worker.lanes import END, Lane, Lanes, Stretch
@@ -205,7 +206,8 @@ class Claimer:
          _, queue, entrypoint, unique, key, headers, payload) = row  # fmt: skip
         job = Job(
             id_, queue, entrypoint, priority, attempt, cap, payload or b"",
-            json.loads(headers) if headers else {}, created, run_at, _RUNNING, timeout, unique, key,
+            headers_of(id_, headers) if headers else {}, created, run_at, _RUNNING, timeout, unique,
+            key,
         )  # fmt: skip
         run = Running(job, self.book.leases[lease], lane, spent, crashes, cap)
         run.limited = key is not None or entrypoint in self.registry.limited

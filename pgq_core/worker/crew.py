@@ -75,7 +75,7 @@ class Crew:
         }
         direct = None if options.listen_dsn is None else connector(options.listen_dsn)
         sentinel = Sentinel(
-            worker.queries, options.lease, info, worker.hear, options.listen, direct
+            worker.queries, options.lease, info, worker.ear.hear, options.listen, direct
         )
         await sentinel.start()
         try:

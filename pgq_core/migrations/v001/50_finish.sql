@@ -1,3 +1,88 @@
+-- Jobs that go back: to the deferred ones, or where they came from. Those in p_again only; the
+-- arrays are those of pgq_finish.
+CREATE FUNCTION pgq_put_back(
+    p_again bigint [],
+    p_jobs bigint [],
+    p_attempts integer [],
+    p_outcomes text [],
+    p_lanes bigint [],
+    p_delays double precision [],
+    p_spent smallint [],
+    p_crashes smallint []
+)
+RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    -- Read after the caller's transaction got its xid: a due time must lie behind it.
+    v_now timestamptz := clock_timestamp();
+    v_wake text;
+BEGIN
+    INSERT INTO pgq_deferred (run_at, lane_id, job_id, attempt, spent, crashes)
+    SELECT
+        v_now + o.delay * interval '1 second', o.lane_id, o.job_id, o.attempt, o.spent, o.crashes
+    FROM unnest(p_jobs, p_attempts, p_lanes, p_delays, p_spent, p_crashes)
+        AS o (job_id, attempt, lane_id, delay, spent, crashes)
+    WHERE o.job_id = ANY(p_again) AND o.delay > 0;
+
+    WITH put AS (
+        INSERT INTO pgq_ready (lane_id, position, job_id, attempt, spent, crashes)
+        SELECT
+            -- What a shutdown interrupted goes before what has not started.
+            CASE WHEN o.outcome = 'interrupted' THEN pgq_again(o.lane_id) ELSE o.lane_id END,
+            nextval('pgq_positions'), o.job_id, o.attempt, o.spent, o.crashes
+        FROM unnest(p_jobs, p_attempts, p_outcomes, p_lanes, p_delays, p_spent, p_crashes)
+            AS o (job_id, attempt, outcome, lane_id, delay, spent, crashes)
+        WHERE o.job_id = ANY(p_again) AND o.delay <= 0
+        RETURNING lane_id
+    )
+
+    SELECT CASE WHEN min(put.lane_id) = max(put.lane_id) THEN min(put.lane_id)::text ELSE '' END
+    INTO v_wake
+    FROM put;
+    PERFORM pgq_wake(v_wake);
+END
+$$;
+
+-- Why outcomes of a flush were not written: of leases asked for (with tokens) and not held, the jobs
+-- that were not written before either.
+CREATE FUNCTION pgq_refused(
+    p_worker bigint,
+    p_held bigint [],
+    p_asked bigint [],
+    p_tokens bigint [],
+    p_leases bigint [],
+    p_jobs bigint [],
+    p_attempts integer []
+)
+RETURNS TABLE (refused bigint, reason text)
+LANGUAGE sql SET search_path FROM CURRENT AS $$
+SELECT
+    o.job_id,
+    CASE
+        WHEN EXISTS (
+            SELECT FROM pgq_leases AS l
+            WHERE l.worker_id = p_worker AND l.lease_id = o.lease_id AND l.token = o.token
+        ) THEN 'busy'
+        ELSE 'gone'
+    END
+FROM (
+    SELECT u.lease_id, u.job_id, u.attempt, t.token
+    FROM unnest(p_leases, p_jobs, p_attempts) AS u (lease_id, job_id, attempt)
+    LEFT JOIN unnest(p_asked, p_tokens)
+        AS t (lease_id, token) ON t.lease_id = u.lease_id
+) AS o
+WHERE
+    o.lease_id <> ALL(coalesce(p_held, '{}'))
+    AND NOT EXISTS (
+        SELECT FROM pgq_attempts AS a
+        WHERE
+            a.job_id = o.job_id
+            AND a.attempt = o.attempt
+            AND a.worker_id = p_worker
+            -- What rescue decided in our name is not ours.
+            AND a.error ->> 'type' IS DISTINCT FROM 'WorkerLost'
+    );
+$$;
+
 -- Write the outcomes of one flush. Guard first: an outcome counts only while its lease stands
 -- (p_shut: leases whose last job ends here, deleted; p_open: leases that stay, locked). Then the
 -- attempts; a row that is new drives every other effect, so a flush whose answer was lost can be
@@ -46,7 +131,6 @@ DECLARE
     v_done bigint [];   -- written here and now: what was written before has had its effects
     v_again bigint [];  -- of these, the ones that go back
     v_ended bigint [];  -- of these, the ones that are over
-    v_wake text;
 BEGIN
     IF cardinality(p_shut) > 0 THEN
         WITH shut AS (
@@ -120,32 +204,9 @@ BEGIN
     FROM done AS d;
 
     IF p_requeue AND v_again IS NOT NULL THEN
-        -- Read the clock again: this transaction has its xid now, and a due time must lie behind it.
-        v_now := clock_timestamp();
-        INSERT INTO pgq_deferred (run_at, lane_id, job_id, attempt, spent, crashes)
-        SELECT
-            v_now + o.delay * interval '1 second', o.lane_id, o.job_id, o.attempt, o.spent,
-            o.crashes
-        FROM unnest(p_jobs, p_attempts, p_lanes, p_delays, p_spent, p_crashes)
-            AS o (job_id, attempt, lane_id, delay, spent, crashes)
-        WHERE o.job_id = ANY(v_again) AND o.delay > 0;
-
-        WITH put AS (
-            INSERT INTO pgq_ready (lane_id, position, job_id, attempt, spent, crashes)
-            SELECT
-                -- What a shutdown interrupted goes before what has not started.
-                CASE WHEN o.outcome = 'interrupted' THEN pgq_again(o.lane_id) ELSE o.lane_id END,
-                nextval('pgq_positions'), o.job_id, o.attempt, o.spent, o.crashes
-            FROM unnest(p_jobs, p_attempts, p_outcomes, p_lanes, p_delays, p_spent, p_crashes)
-                AS o (job_id, attempt, outcome, lane_id, delay, spent, crashes)
-            WHERE o.job_id = ANY(v_again) AND o.delay <= 0
-            RETURNING lane_id
-        )
-
-        SELECT CASE WHEN min(put.lane_id) = max(put.lane_id) THEN min(put.lane_id)::text ELSE '' END
-        INTO v_wake
-        FROM put;
-        PERFORM pgq_wake(v_wake);
+        PERFORM pgq_put_back(
+            v_again, p_jobs, p_attempts, p_outcomes, p_lanes, p_delays, p_spent, p_crashes
+        );
     END IF;
 
     IF p_keyed THEN
@@ -178,33 +239,10 @@ BEGIN
     END IF;
 
     IF coalesce(cardinality(v_held), 0) < cardinality(p_shut) + cardinality(p_open) THEN
-        RETURN QUERY
-        SELECT
-            o.job_id,
-            CASE
-                WHEN EXISTS (
-                    SELECT FROM pgq_leases AS l
-                    WHERE l.worker_id = p_worker AND l.lease_id = o.lease_id AND l.token = o.token
-                ) THEN 'busy'
-                ELSE 'gone'
-            END
-        FROM (
-            SELECT u.lease_id, u.job_id, u.attempt, t.token
-            FROM unnest(p_leases, p_jobs, p_attempts) AS u (lease_id, job_id, attempt)
-            LEFT JOIN unnest(p_shut || p_open, p_shut_tokens || p_open_tokens)
-                AS t (lease_id, token) ON t.lease_id = u.lease_id
-        ) AS o
-        WHERE
-            o.lease_id <> ALL(coalesce(v_held, '{}'))
-            AND NOT EXISTS (
-                SELECT FROM pgq_attempts AS a
-                WHERE
-                    a.job_id = o.job_id
-                    AND a.attempt = o.attempt
-                    AND a.worker_id = p_worker
-                    -- What rescue decided in our name is not ours.
-                    AND a.error ->> 'type' IS DISTINCT FROM 'WorkerLost'
-            );
+        RETURN QUERY SELECT * FROM pgq_refused(
+            p_worker, v_held, p_shut || p_open, p_shut_tokens || p_open_tokens, p_leases, p_jobs,
+            p_attempts
+        );
     END IF;
 END
 $$;

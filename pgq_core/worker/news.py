@@ -1,0 +1,119 @@
+"""What the database tells in a look, and what follows from it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from pgq_core.maintenance import Rescuer, report
+from pgq_core.worker.claimer import Look
+from pgq_core.worker.claims import cancel
+
+if TYPE_CHECKING:
+    from pgq_core.worker.worker import Worker
+
+log = logging.getLogger("pgq_core.worker")
+
+
+class News:
+    """The reader of looks: epoch, lanes, pauses, cancellations, due times, the dead, suspects."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.directory_at = 0.0
+        self._rescuer = Rescuer()
+        self._next_flow = 0.0
+        self._place: str | None = None
+
+    async def first(self) -> None:
+        """Learn lanes and pause flags before anything is claimed."""
+        claimer = self.worker.crew.claimer
+        await self.read_directory()
+        claimer.take_reconnected()  # the first connection is no reconnect
+        _, seen = await claimer.claim([], 0, now=time.monotonic(), look=True)
+        if seen is not None:
+            await self.learn(seen)
+
+    async def read_directory(self) -> None:
+        """Which lanes there are for us."""
+        worker, queues = self.worker, self.worker.options.queues
+        rows = await worker.crew.claimer.line.call(
+            "lanes",
+            entrypoints=list(worker.registry.entrypoints),
+            queues=None if queues is None else list(queues),
+        )
+        self.directory_at = time.monotonic()
+        worker.lanes.learn_directory(rows, worker.registry.limited)
+
+    async def reconcile(self) -> None:
+        """After a reconnect trust nothing remembered; compare leases when it is time."""
+        if self.worker.crew.claimer.take_reconnected():
+            self.worker.distrust()
+        await self.worker.crew.audit.run_if_due()
+
+    async def learn(self, seen: Look) -> None:
+        """Act on all of it."""
+        worker, now = self.worker, time.monotonic()
+        self._notice_epoch(seen.epoch)
+        await self._notice_lanes(seen)
+        cancel(worker.book.running, seen)
+        if seen.promoted:
+            worker.look_anew()
+        if seen.limited:
+            worker.limited_soon()
+        await worker.crew.timetable.serve(seen.tick, now, worker.pace)
+        if seen.blocked:
+            await self._sweep_flow(now)
+        if seen.due is not None:
+            worker.pace.no_later_than(now + max(0.0, seen.due))
+        await self._rescue(seen, now)
+        await self._suspect(seen)
+
+    def _notice_epoch(self, epoch: str) -> None:
+        """After a server restart what we remember is void: marks, lease numbers, the lock."""
+        crew = self.worker.crew
+        if crew.claimer.epoch not in ("", epoch):
+            log.warning("the server was restarted; looking at everything anew")
+            self.worker.distrust()
+            crew.audit.forget()
+            crew.sentinel.retake()
+        crew.claimer.epoch = epoch
+
+    async def _notice_lanes(self, seen: Look) -> None:
+        """New ones, and which are paused."""
+        lanes = self.worker.lanes
+        if seen.directory != lanes.version:
+            lanes.version = seen.directory
+            await self.read_directory()
+            self.worker.expect_more()
+        if lanes.pause(seen.paused):
+            self.worker.expect_more()
+
+    async def _sweep_flow(self, now: float) -> None:
+        """Once a second, and a tenth of the time at most: what hand-over and following missed."""
+        if now < self._next_flow:
+            return
+        line = self.worker.crew.claimer.line
+        row = (await line.call("sweep", place=self._place, apart=900))[0]
+        self._place = row["place"]
+        self._next_flow = now + max(1.0, 10 * (time.monotonic() - now))
+        if row["moved"]:
+            self.worker.look_anew()
+
+    async def _rescue(self, seen: Look, now: float) -> None:
+        dead = self._rescuer.overdue(seen.gone, seen.stale, now)
+        if dead:
+            report(await self.worker.crew.claimer.line.call("rescue", workers=dead))
+            self.worker.look_anew()
+        elif (again := self._rescuer.next_look()) is not None:
+            self.worker.pace.no_later_than(again)
+
+    async def _suspect(self, seen: Look) -> None:
+        """Start one of the jobs that may only run alone."""
+        worker = self.worker
+        waiting = [lane for lane in worker.lanes.of_kind("alone") if lane.id in seen.alone]
+        suspect = None if worker.stopping else await worker.crew.suspects.take(waiting)
+        if suspect is not None:
+            worker.claims.start([suspect])
+        worker.claims.drained = worker.claims.drained and not (worker.pace.hungry or waiting)
