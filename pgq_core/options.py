@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pgq_core.errors import InvalidInput
-from pgq_core.retries import Backoff, BackoffRule, check_backoff
+from pgq_core.retries import LONGEST, Backoff, BackoffRule, check_backoff
 
 MAX_PAYLOAD = 1024 * 1024
 MAX_RESULT = 64 * 1024
+MOST = 2**31 - 1  # PostgreSQL's integer
 
 Age = float | timedelta | None  # how long history is kept: seconds, a timedelta, for ever
 WEEK, MONTH, OLDEST = timedelta(days=7), timedelta(days=30), timedelta(days=36500)
@@ -30,8 +31,11 @@ class Rate:
     per_key: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.burst <= self.count or not self.period > 0:
-            raise InvalidInput(f"{self}: give a period above 0 and a burst from 1 to the count")
+        if not 1 <= self.burst <= self.count <= MOST or not 0 < self.period <= LONGEST / self.burst:
+            raise InvalidInput(
+                f"{self}: give a count up to {MOST:,}, a burst from 1 to the count, and a period "
+                "above 0; as many periods as the burst are at most a hundred years"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Rate:
@@ -116,9 +120,11 @@ class WorkerOptions:
                 raise InvalidInput(f"{name}={value!r}: give a number from 1 on")
         if not 0 <= self.floor_share <= 0.5:
             raise InvalidInput(f"floor_share={self.floor_share!r}: give a share from 0 to 0.5")
-        if self.lease < 1:
-            raise InvalidInput(f"lease={self.lease!r}: give at least 1 second")
-        if self.shutdown_timeout < 0:
+        if not 1 <= self.lease <= LONGEST:
+            raise InvalidInput(f"lease={self.lease!r}: give at least 1 second, at most 100 years")
+        if not 0 < self.idle_look <= 3600:
+            raise InvalidInput(f"idle_look={self.idle_look!r}: give seconds, at most an hour")
+        if not self.shutdown_timeout >= 0:
             raise InvalidInput(f"shutdown_timeout={self.shutdown_timeout!r}: give seconds >= 0")
         if isinstance(self.queues, str):
             raise InvalidInput(f"queues={self.queues!r}: give a list, as in [{self.queues!r}]")

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from pgq_core.errors import InvalidInput
 from pgq_core.models import Attempt, EnqueuedJob, Job, JobRow, JobState, NewJob
 
+log = logging.getLogger("pgq_core.queries")
+
 
 def decoded(text: Any) -> Any:
     """A jsonb value: asyncpg gives text unless the user set a codec of their own."""
     return json.loads(text) if isinstance(text, str) else text
+
+
+def headers_of(job_id: int, text: Any) -> dict[str, Any]:
+    """A job's headers. What only SQL could write and no handler can read is left out, and told."""
+    try:
+        headers = decoded(text) or {}
+    except RecursionError:
+        log.error("job %d: its headers are nested too deeply to be read; left out", job_id)
+        return {}
+    if not isinstance(headers, dict):
+        log.error("job %d: its headers are no object but %.100r; left out", job_id, headers)
+        return {}
+    return headers
 
 
 def job_from_view(row: Any) -> Job:
@@ -25,7 +41,7 @@ def job_from_view(row: Any) -> Job:
         attempt=row["attempt"],
         max_attempts=row["max_attempts"],
         payload=row["payload"] or b"",
-        headers=decoded(row["headers"]) or {},
+        headers=headers_of(row["id"], row["headers"]),
         created_at=row["created_at"],
         run_at=row["run_at"],
         state=JobState(row["state"]),

@@ -9,6 +9,7 @@ from typing import Any
 from pgq_core.errors import InvalidInput
 from pgq_core.models import JobState, check_choice
 from pgq_core.queries.retention import Retention
+from pgq_core.retries import LONGEST
 
 BATCH = 500
 
@@ -107,6 +108,8 @@ class Steering(Retention):
         """
         if not rate > 0:
             raise InvalidInput(f"rate={rate!r}: give jobs per second, above 0")
+        if limit > rate * LONGEST:
+            raise InvalidInput(f"rate={rate!r}: the last of {limit} jobs is due in over 100 years")
         found = await self.call(
             "redrive", seconds=1 / rate, entrypoint=entrypoint, queue=queue, limit=limit
         )

@@ -30,7 +30,7 @@ def rehearsed_job(job: NewJob) -> Job:
         attempt=1,
         max_attempts=job.max_attempts or 5,
         payload=job.payload,
-        headers=job.headers or {},
+        headers=dict(job.headers or {}),
         created_at=datetime.now(timezone.utc),
         run_at=None,
         state=JobState.RUNNING,

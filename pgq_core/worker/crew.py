@@ -23,6 +23,7 @@ from pgq_core.worker.claimer import Claimer
 from pgq_core.worker.context import Context
 from pgq_core.worker.flusher import Flusher
 from pgq_core.worker.line import Line
+from pgq_core.worker.others import Others
 from pgq_core.worker.suspects import Suspects
 from pgq_core.worker.timetable import Timetable
 
@@ -54,6 +55,7 @@ class Crew:
         # A wake-up must find the flag of a worker that sleeps until its next look.
         self.claimer.idle_ms = max(3000, int(4000 * options.idle_look))
         self.audit = Audit(self.claimer, self.flusher, options.lease)
+        self.others = Others(self.worker_id, self.claimer.line)
         self.suspects = Suspects(self.claimer, self.flusher, worker.look_now)
         self.timetable = Timetable(self.claimer, worker.registry, options.schedules)
         self.attempts = Attempts(

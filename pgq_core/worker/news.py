@@ -69,6 +69,7 @@ class News:
             worker.pace.no_later_than(now + max(0.0, seen.due))
         await self._rescue(seen, now)
         await self._suspect(seen)
+        await self._doubt()
 
     def _notice_epoch(self, epoch: str) -> None:
         """After a server restart what we remember is void: marks, lease numbers, the lock."""
@@ -117,3 +118,9 @@ class News:
         if suspect is not None:
             worker.claims.start([suspect])
         worker.claims.drained = worker.claims.drained and not (worker.pace.hungry or waiting)
+
+    async def _doubt(self) -> None:
+        """A worker that drains stays while jobs are held by somebody who may be dead."""
+        worker = self.worker
+        if worker.options.until_empty and worker.claims.drained:
+            worker.claims.drained = not await worker.crew.others.in_doubt()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -124,6 +125,13 @@ async def test_redrive(conn: Any, queries: Queries) -> None:
     gaps = [two["run_at"] - one["run_at"] for one, two in pairwise(rows[1:])]
     assert set(gaps) == {timedelta(seconds=0.05)}
     assert await queries.redrive(rate=20) == 0
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, 1e-12])
+async def test_redrive_needs_a_rate(queries: Queries, rate: float) -> None:
+    """A rate that is none, or that would take more than a hundred years, is refused by its value."""
+    with pytest.raises(InvalidInput, match="rate="):
+        await queries.redrive(rate=rate)
 
 
 async def test_redrive_picks_what_is_still_failed(conn: Any, queries: Queries) -> None:

@@ -53,8 +53,9 @@ def test_how_a_rate_is_written(text: str, rate: Rate) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["fast", "0/s", "5/0s", "5/y", "-1/s", "5/s burst 6", "5/s burst 0", 5, "5/s per queue"],
-)
+    ["fast", "0/s", "5/0s", "5/y", "-1/s", "5/s burst 6", "5/s burst 0", 5, "5/s per queue",
+     "1/99999d", "1000/99d burst 1000", "3000000000/s"],
+)  # fmt: skip
 def test_what_is_no_rate(wrong: Any) -> None:
     """What is no rate is refused where it is declared, by its value."""
     with pytest.raises(InvalidInput):

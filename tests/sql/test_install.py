@@ -272,6 +272,13 @@ USES: dict[str, Callable[[Queries], Awaitable[Any]]] = {
     "insert": lambda queries: queries.enqueue("work"),
     "enqueue": lambda queries: queries.enqueue(["work", "work"]),
     "cancel": lambda queries: queries.cancel([1]),
+    "delete": lambda queries: queries.delete([1]),
+    "redrive": lambda queries: queries.redrive(rate=1),
+    "bulk": lambda queries: queries.bulk("retry"),
+    "wait": lambda queries: queries.wait(1),
+    "workers": lambda queries: queries.workers(),
+    "health": lambda queries: queries.health(),
+    "schedules": lambda queries: queries.get_schedules(),
     "retry": lambda queries: queries.retry([1]),
     "get_job": lambda queries: queries.get_job(1),
     "counts": lambda queries: queries.counts(),
@@ -292,7 +299,7 @@ async def test_every_verb_misses_the_schema(
     empty_database: str, connect: Connect, use: str
 ) -> None:
     """Without the schema itself every verb raises SchemaMissing too."""
-    with pytest.raises(SchemaMissing):
+    with pytest.raises(SchemaMissing, match=r"schema 'no_such_schema'; run `pgq-core install`"):
         await USES[use](verbs.queries(await connect(), "no_such_schema"))
 
 

@@ -106,8 +106,10 @@ def test_the_defaults() -> None:
         ({"payload": {"a": math.inf}}, "JSON"),
         ({"payload": {1, 2}}, "set"),
         ({"payload": "\ud800"}, "payload"),
-        ({"payload": deep(100_000)}, "payload"),
-        ({"headers": {"a": deep(100_000)}}, "headers"),
+        ({"payload": deep(100_000)}, "payload is nested more than 500 levels"),
+        ({"payload": deep(600)}, "payload is nested more than 500 levels"),
+        ({"headers": {"a": deep(100_000)}}, "headers is nested more than 500 levels"),
+        ({"headers": deep(100_000)}, "list"),
         ({"headers": {"a": deep(600)}}, "500 levels"),
         ({"headers": {"a": [['"['], *deep(600)]}}, "500 levels"),
     ],
@@ -173,6 +175,12 @@ def test_a_json_payload_comes_back(value: Any) -> None:
 def test_no_payload_is_none() -> None:
     """`job.json()` of a job without payload is None."""
     assert a_job().json() is None
+
+
+def test_a_payload_nobody_can_read() -> None:
+    """`job.json()` of a payload that is nested beyond all measure raises ValueError, by the job."""
+    with pytest.raises(InvalidInput, match="payload of job 1 is nested too deeply"):
+        a_job(payload=b"[" * 100_000 + b"]" * 100_000).json()
 
 
 @given(st.text())

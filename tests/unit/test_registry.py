@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -151,7 +152,8 @@ def test_wrong_options(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"concurrency": 0}, {"batch_size": 0}, {"threads": 0}, {"max_jobs": 0}, {"lease": 0.5},
-     {"shutdown_timeout": -1}, {"queues": "default"}],
+     {"lease": math.nan}, {"lease": 1e300}, {"idle_look": 0}, {"idle_look": math.inf},
+     {"shutdown_timeout": -1}, {"shutdown_timeout": math.nan}, {"queues": "default"}],
 )  # fmt: skip
 def test_wrong_worker_options(wrong: dict[str, Any]) -> None:
     """A worker's option out of its range is refused by name before it starts."""

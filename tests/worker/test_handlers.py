@@ -159,6 +159,28 @@ async def test_result_that_cannot_be_stored(pgq: PgQueuer, conn: Connection, val
     assert await outcomes(conn, job.id) == ["succeeded"]
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param('{"a": ' + "[" * 3000 + "]" * 3000 + "}", id="deep"),
+        pytest.param("[1]", id="no object"),
+    ],
+)
+async def test_headers_nobody_can_read(pgq: PgQueuer, conn: Connection, headers: str) -> None:
+    """A job whose headers nobody can read (only SQL writes such) runs without them, and is told."""
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> Any:
+        return job.headers
+
+    job = await conn.fetchval(
+        "INSERT INTO pgq_jobs (entrypoint, headers) VALUES ('work', $1) RETURNING id", headers
+    )
+    async with working(pgq):
+        done = await pgq.queries.wait(job, 15)
+    assert (done.state, done.headers, done.result) == (JobState.SUCCEEDED, {}, {})
+
+
 async def test_results_survive_the_round_trip(pgq: PgQueuer) -> None:
     """Any JSON value comes back as it was returned."""
     values = [0, "", False, [], {"deep": [[[[1.5]]]]}, "\\u0000", "ünï ✓ 🐘"]

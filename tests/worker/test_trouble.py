@@ -49,7 +49,14 @@ async def terminate(connection: Connection, worker: Worker, role: str) -> None:
         crew = worker.crew
         line = crew.claimer.line if role == "claim" else crew.flusher.line
         pid = line._connection.get_server_pid()
-    assert await connection.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)
+    assert await connection.fetchval("SELECT pg_terminate_backend($1)", pid)
+
+    async def gone() -> bool:
+        return not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid
+        )
+
+    await eventually(gone)
 
 
 class Steps:
@@ -180,8 +187,8 @@ async def test_without_beats_nothing_is_started(
     async with working(pgq, lease=1.0) as worker:
         id_ = await pgq.enqueue("work", b"x")
         await steps.running(1)
-        sentinel, silent = worker.crew.sentinel, threading.Event()
-        beat = sentinel._beat
+        presence, silent = worker.crew.sentinel.presence, threading.Event()
+        beat = presence.beat
 
         async def no_beat(*args: Any, **options: Any) -> None:
             if silent.is_set():
@@ -189,7 +196,7 @@ async def test_without_beats_nothing_is_started(
             else:
                 await beat(*args, **options)
 
-        monkeypatch.setattr(sentinel, "_beat", no_beat)
+        monkeypatch.setattr(presence, "beat", no_beat)
         silent.set()
 
         async def given_back() -> bool:

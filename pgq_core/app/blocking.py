@@ -1,0 +1,52 @@
+"""Enqueueing for plain functions, on a connection whose statements block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pgq_core.app.preparing import Preparing, unduplicated
+from pgq_core.models import EnqueuedJob, Fellows, NewJob, job_of
+from pgq_core.tasks import JobSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Blocking(Preparing):
+    """The verbs of `Enqueueing` that need no event loop."""
+
+    def enqueue_sync(
+        self,
+        entrypoint: str | NewJob,
+        payload: Any = None,
+        *,
+        connection: Any,
+        check: bool = True,
+        patience: float = 0.0,
+        **settings: Unpack[JobSettings],
+    ) -> int:
+        """`enqueue` for plain functions, in a psycopg connection's or a Session's transaction."""
+        job = job_of(entrypoint, payload, settings)
+        made = self.enqueue_many_sync([job], connection=connection, check=check, patience=patience)
+        return made[0].id
+
+    def enqueue_many_sync(
+        self,
+        jobs: Iterable[NewJob],
+        *,
+        connection: Any,
+        check: bool = True,
+        patience: float = 0.0,
+    ) -> list[EnqueuedJob]:
+        """`enqueue_many` for plain functions: psycopg, or a Session or Connection of SQLAlchemy."""
+        fellows, queries = Fellows(jobs), self.queries_on(connection)
+        rows = self.prepare_all(fellows, check)
+        if not self.pressure.max_depth:
+            return unduplicated(fellows, queries.insert_sync(rows, connection))
+        self.pressure.admit_sync(rows, partial(queries.depth_sync, on=connection), patience)
+        try:
+            return unduplicated(fellows, queries.insert_sync(rows, connection))
+        finally:
+            self.pressure.landed(rows)

@@ -1,0 +1,41 @@
+"""What happens to jobs before they are written, and what is said of them afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pgq_core.app.base import Base
+from pgq_core.errors import DuplicateJob, UnknownEntrypoint
+from pgq_core.models import EnqueuedJob, Fellows, JobRow, NewJob, row_of
+
+
+class Preparing(Base):
+    """Fills in, checks and encodes; the same whether the caller awaits or blocks."""
+
+    def prepare(self, job: NewJob, *, check: bool = True, fellows: Sequence[NewJob] = ()) -> JobRow:
+        """Fill in what the entrypoint says, run the hooks, check and encode."""
+        for hook in self.hooks:
+            job = hook.enqueueing(job)
+        entry = self.registry.entrypoints.get(job.entrypoint)
+        if entry is not None:
+            job = replace(
+                job,
+                queue=entry.options.queue if job.queue is None else job.queue,
+                priority=entry.options.priority if job.priority is None else job.priority,
+            )
+        elif check and self.registry.entrypoints:
+            raise UnknownEntrypoint(job.entrypoint, self.registry.entrypoints)
+        return row_of(job, max_payload=self.max_payload, fellows=fellows)
+
+    def prepare_all(self, fellows: Fellows, check: bool) -> list[JobRow]:
+        """The same for every job of one call."""
+        return [self.prepare(job, check=check, fellows=fellows) for job in fellows]
+
+
+def unduplicated(jobs: Sequence[NewJob], made: list[EnqueuedJob]) -> list[EnqueuedJob]:
+    """What was made. Raises DuplicateJob where a job wanted that."""
+    for job, one in zip(jobs, made, strict=True):
+        if job.on_duplicate == "raise" and not one.fresh:
+            raise DuplicateJob(job.entrypoint, job.unique_key or "", one.id)
+    return made
