@@ -51,6 +51,7 @@ async def claim(
         "ends": [2**63 - 1] * len(lanes), "caps": [5] * len(lanes), "single": [], "floor_lanes": [],
         "floors": [], "settled": 0, "settle_xid": 0, "force_xid": False, "look": False,
         "due_from": FIRST, "due_settle": 0, "idle_ms": None, "schedules": None, "limited": [],
+        "limited_floors": [],
     }  # fmt: skip
     rows: list[Any] = await queries.call("claim", **{**values, **more})
     return rows[:-1]

@@ -34,7 +34,9 @@ class PgQueuer(Registering):
     ) -> None:
         """Run jobs until `stop()` is called, the task is cancelled, or `until_empty` holds.
 
-        At most `concurrency` at a time; never more are claimed than can start. Further options:
+        `until_empty`: no job served here is due, and none is held by a worker that has died; what
+        runs on workers that live, is due later or is paused is not waited for. At most
+        `concurrency` at a time; never more are claimed than can start. Further options:
         `lease`, `listen`, `threads`, `max_jobs`, see `WorkerOptions`. Raises SchemaMissing,
         SchemaOutdated or DatabaseUnreachable before anything runs.
         """

@@ -73,6 +73,9 @@ def worker(
     SIGTERM or SIGINT: nothing more is claimed, running jobs may finish; what has not finished in
     time is given back without spending an attempt. A second signal gives them back at once, a
     third ends the process. Exit code 0 when it was stopped or had nothing left to do.
+
+    --until-empty: no job that it serves is due, and none is held by a worker that has died. What
+    runs on workers that live, is due later or is paused is not waited for.
     """
     logging.basicConfig(level=log_level.upper(), format=FORMAT, stream=sys.stderr)
     where = ctx.ensure_object(Where)

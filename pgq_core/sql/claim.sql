@@ -24,5 +24,5 @@ FROM pgq_claim(
     :worker, :token, :count, :lanes::bigint[], :starts::bigint[], :ends::bigint[],
     :caps::smallint[], :single::bigint[], :floor_lanes::bigint[], :floors::bigint[], :settled,
     :settle_xid, :force_xid, :look, :due_from, :due_settle, :idle_ms::integer,
-    :schedules::text[], :limited::bigint[]
+    :schedules::text[], :limited::bigint[], :limited_floors::bigint[]
 );

@@ -21,6 +21,6 @@ SELECT
     headers,
     payload
 FROM pgq_claim_limited(
-    :worker, :token, :count, :lanes::bigint[], :kinds::text[], :entrypoints::text[],
-    :caps::smallint[]
+    :worker, :token, :count, :lanes::bigint[], :floors::bigint[], :kinds::text[],
+    :entrypoints::text[], :caps::smallint[]
 );

@@ -112,6 +112,7 @@ class Claimer:
         token = secrets.randbits(62)
         floors, pair = self.lanes.floors_plan(), self.lanes.settling.oldest() or (0, 0)
         due_pair = self.due.pair
+        limited = self.lanes.limited_lanes() if look else []
         rows = await self.line.call(
             "claim",
             worker=self.worker_id,
@@ -126,13 +127,14 @@ class Claimer:
             floors=[lane.floor for lane in floors],
             settled=pair[0],
             settle_xid=pair[1],
-            force_xid=look and not floors and self.lanes.unswept,
+            force_xid=look and not floors and (self.lanes.unswept or self.lanes.lagging),
             look=look,
             due_from=self.due.begin(now) if look else _BEGINNING,
             due_settle=due_pair[1] if due_pair else END,
             idle_ms=None if idle is None else self.idle_ms * idle,
             schedules=self.schedules,
-            limited=[lane.id for lane in self.lanes.limited_lanes()] if look else [],
+            limited=[lane.id for lane in limited],
+            limited_floors=[lane.floor for lane in limited],
         )
         status = json.loads(rows.pop()["status"])
         self._learn(plan, rows, 0 < count <= len(rows), status, pair)
@@ -151,6 +153,7 @@ class Claimer:
             token=token,
             count=count,
             lanes=[lane.id for lane in lanes],
+            floors=[lane.floor for lane in lanes],
             kinds=["plain" if lane.kind == "again" else lane.kind for lane in lanes],
             entrypoints=[lane.entrypoint for lane in lanes],
             caps=[self._cap(lane.entrypoint) for lane in lanes],

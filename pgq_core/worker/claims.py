@@ -41,7 +41,6 @@ class Claims:
         look, free = pace.look_due(time.monotonic()), slots.free()
         if free <= 0:
             self.worker.ear.pass_on(unserved=True)
-        # Count anew each time: a look may have started a suspect, beside which nothing may start.
         if free > 0 and pace.backlog and self._limited_due():
             await self._limited(ahead=True)
             free = slots.free()
@@ -53,10 +52,12 @@ class Claims:
             await self._sweep(free)
         if (free := slots.free()) > 0:
             await self._last_resort(free)
+        await self.worker.news.suspect()  # last: it starts only where nothing else has
 
     def start(self, runs: list[Running]) -> None:
         """An attempt for each."""
         crew = self.worker.crew
+        self.drained = self.drained and not runs
         for run in runs:
             crew.audit.newest_lease = max(crew.audit.newest_lease, run.lease.id)
             crew.attempts.start(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -157,9 +157,7 @@ class Crew:
             await asyncio.wait_for(self._settle(), self.worker.options.lease)
         except asyncio.TimeoutError:
             log.error("outcomes could not be written before the end; other workers take over")
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self.sentinel.stop()  # first: a beat after the goodbye would bring our row back
         if not stubborn or self.worker.exit_hard:
             await self._sign_off()
@@ -204,6 +202,16 @@ class Crew:
             await self.flusher.line.call("pass_on", worker=self.worker_id)
         except TROUBLE as error:
             log.warning("could not sign off: %s", error)
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended. Once may not do: asyncpg, told so while it tries to
+    connect, may say that the server is unreachable instead."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=0.5)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def declare_limits(queries: Queries, registry: Registry) -> None:

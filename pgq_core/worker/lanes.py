@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 END = 2**63 - 1
 WINDOW = 256  # positions below the mark that every claim scans again
 STRIDE = 4096  # positions an untouched lane may fall behind before its mark follows
+LAG = 1024  # positions the floor of a limited lane may stay behind
 SLICE = 20_000  # positions one sweep walks in one lane
 PROBES = 64  # lanes last seen empty that one claim looks into
 
@@ -228,12 +229,21 @@ class Lanes:
         """The lanes whose floor should move: at most 16, in turn."""
         if self.settling.oldest() is None:
             return []
-        lanes = [lane for lane in self._order if lane.mark > lane.floor]
+        lanes = [lane for lane in self._order if lane.mark > lane.floor] + self._behind()
         if len(lanes) > 16:
             first = self._floor_turn % len(lanes)
             self._floor_turn = first + 16
             lanes = (lanes + lanes)[first : first + 16]
         return lanes
+
+    def _behind(self) -> list[Lane]:
+        """Limited lanes, which have floors and no marks, whose floor is far behind."""
+        return [lane for lane in self.limited_lanes() if self.last - lane.floor > LAG]
+
+    @property
+    def lagging(self) -> bool:
+        """Whether a floor of a limited lane should move."""
+        return bool(self._behind())
 
     @property
     def unswept(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pgq_core.maintenance import Rescuer, report
 from pgq_core.worker.claimer import Look
 from pgq_core.worker.claims import cancel
+from pgq_core.worker.lanes import Lane
 
 if TYPE_CHECKING:
     from pgq_core.worker.worker import Worker
@@ -25,6 +26,7 @@ class News:
         self._rescuer = Rescuer()
         self._next_flow = 0.0
         self._place: str | None = None
+        self._alone: list[Lane] | None = None  # where suspects wait; None: nothing new of them
 
     async def first(self) -> None:
         """Learn lanes and pause flags before anything is claimed."""
@@ -68,7 +70,7 @@ class News:
         if seen.due is not None:
             worker.pace.no_later_than(now + max(0.0, seen.due))
         await self._rescue(seen, now)
-        await self._suspect(seen)
+        self._notice_suspects(seen)
         await self._doubt()
 
     def _notice_epoch(self, epoch: str) -> None:
@@ -110,14 +112,20 @@ class News:
         elif (again := self._rescuer.next_look()) is not None:
             self.worker.pace.no_later_than(again)
 
-    async def _suspect(self, seen: Look) -> None:
-        """Start one of the jobs that may only run alone."""
+    def _notice_suspects(self, seen: Look) -> None:
+        """Where jobs wait that may only run alone."""
         worker = self.worker
-        waiting = [lane for lane in worker.lanes.of_kind("alone") if lane.id in seen.alone]
-        suspect = None if worker.stopping else await worker.crew.suspects.take(waiting)
+        self._alone = [lane for lane in worker.lanes.of_kind("alone") if lane.id in seen.alone]
+        worker.claims.drained = worker.claims.drained and not (worker.pace.hungry or self._alone)
+
+    async def suspect(self) -> None:
+        """Start one of the jobs that may only run alone, once after each look."""
+        waiting, self._alone = self._alone, None
+        if waiting is None or self.worker.stopping:
+            return
+        suspect = await self.worker.crew.suspects.take(waiting)
         if suspect is not None:
-            worker.claims.start([suspect])
-        worker.claims.drained = worker.claims.drained and not (worker.pace.hungry or waiting)
+            self.worker.claims.start([suspect])
 
     async def _doubt(self) -> None:
         """A worker that drains stays while jobs are held by somebody who may be dead."""

@@ -1,4 +1,4 @@
-"""Whether the others who hold jobs live: a queue is not empty while the dead have yet to be rescued."""
+"""Whether the others who hold jobs live: while one may be dead, a queue is not empty yet."""
 
 from __future__ import annotations
 

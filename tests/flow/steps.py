@@ -49,7 +49,7 @@ async def claim_limited(
     token = next(_tokens)
     rows = await verbs.call(
         on, "claim_limited", worker=worker, token=token, count=count,
-        lanes=[row["lane_id"] for row in lanes], kinds=[row["kind"] for row in lanes],
+        lanes=[row["lane_id"] for row in lanes], floors=[0] * len(lanes), kinds=[row["kind"] for row in lanes],
         entrypoints=[row["entrypoint"] for row in lanes], caps=[cap] * len(lanes),
     )  # fmt: skip
     status = json.loads(rows.pop()["status"])

@@ -367,7 +367,7 @@ async def buffers(on: Any, entrypoint: str, count: int = 1) -> int:
     async with verbs.held(on, end=UNDO):
         return await verbs.buffers(
             on, "claim_limited", worker=1, token=1, count=count,
-            lanes=[row["lane_id"] for row in lanes], kinds=[row["kind"] for row in lanes],
+            lanes=[row["lane_id"] for row in lanes], floors=[0] * len(lanes), kinds=[row["kind"] for row in lanes],
             entrypoints=[entrypoint] * len(lanes), caps=[5] * len(lanes),
         )  # fmt: skip
 

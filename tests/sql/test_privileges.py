@@ -67,7 +67,8 @@ async def limited_claim(
 ) -> list[verbs.Taken]:
     rows = await verbs.call(
         on, "claim_limited", worker=worker, token=1, count=count,
-        lanes=[await verbs.lane(on, name, kind=kind)], kinds=[kind], entrypoints=[name], caps=[5],
+        lanes=[await verbs.lane(on, name, kind=kind)], floors=[0], kinds=[kind],
+        entrypoints=[name], caps=[5],
     )  # fmt: skip
     return [verbs.taken_of(row, worker, 1) for row in rows[:-1]]
 
@@ -189,7 +190,7 @@ async def claim(on: Any, scene: Scene) -> None:
     await verbs.call(on, "lanes", entrypoints=["work"])
     await verbs.claim(
         on, 3, worker=2, of=of, look=True, idle_ms=3000, floor_lanes=of, floors=[0] * len(of),
-        schedules=["s"], limited=of,
+        schedules=["s"], limited=of, limited_floors=[0] * len(of),
     )  # fmt: skip
     await limited_claim(on, 2, 1)
     await limited_claim(on, 2, 1, "keyed", "keyed")

@@ -240,6 +240,24 @@ async def test_suspect_runs_alone(processes: Processes, queries: Queries, conn: 
     assert {line.job for line in lines[2:]} == set(others)
 
 
+async def test_suspects_take_turns_with_jobs_under_keys(
+    processes: Processes, queries: Queries, conn: Connection
+) -> None:
+    """However many jobs wait to run alone, those with a concurrency key go on between them."""
+    suspects = await queries.enqueue(["nap"] * 4, [{"seconds": 1}] * 4)
+    await conn.execute(
+        "WITH lane AS (INSERT INTO pgq_lanes (lane_id, priority, kind, queue, entrypoint) "
+        "SELECT pgq_lane_id('default', 'nap', 5, 'alone'), 5, 'alone', 'default', 'nap') "
+        "UPDATE pgq_ready SET lane_id = pgq_lane_id('default', 'nap', 5, 'alone'), crashes = 2"
+    )
+    processes.spawn()
+    await processes.log.soon("start", suspects[0])
+    keyed = await queries.enqueue("nap", concurrency_keys="key")
+    await finished(conn, *suspects, *keyed)
+    started = [line.job for line in processes.log.lines("start")]
+    assert started.index(keyed[0]) < len(suspects)
+
+
 def test_lines_are_whole(processes: Processes) -> None:
     """The log that these tests trust has only whole lines."""
     assert until(lambda: processes.log.lines() == [])

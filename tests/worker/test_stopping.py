@@ -12,6 +12,7 @@ import pytest
 
 from pgq_core import Context, Job, JobState, PgQueuer
 from pgq_core.options import WorkerOptions
+from pgq_core.worker.crew import end
 from tests.support import eventually
 from tests.worker.harness import Connection, finished, held, in_state, outcomes, working
 
@@ -272,6 +273,26 @@ async def test_until_empty_on_nothing(pgq: PgQueuer) -> None:
     began = time.monotonic()
     await pgq.run(until_empty=True)
     assert time.monotonic() - began < 2
+
+
+async def test_a_cancellation_that_is_taken_for_an_error() -> None:
+    """A worker ends although a part of it takes the first cancellation for a failed connection."""
+    cancellations = 0
+
+    async def connect() -> None:
+        nonlocal cancellations
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:  # as asyncpg does between two ways to connect
+                cancellations += 1
+                if cancellations > 1:
+                    raise
+
+    task = asyncio.create_task(connect())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(end([task]), 10)
+    assert (task.cancelled(), cancellations) == (True, 2)
 
 
 async def test_max_jobs(pgq: PgQueuer, conn: Connection) -> None:

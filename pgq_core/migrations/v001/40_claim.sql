@@ -59,7 +59,8 @@ CREATE FUNCTION pgq_look(
     p_due_settle bigint,
     p_idle_ms integer,
     p_schedules text [],
-    p_limited bigint []
+    p_limited bigint [],
+    p_limited_floors bigint []
 )
 RETURNS jsonb LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -141,7 +142,15 @@ BEGIN
                 l.kind = 'alone'
                 AND EXISTS (SELECT FROM pgq_ready AS r WHERE r.lane_id = l.lane_id)
         ),
-        'limited', EXISTS (SELECT FROM pgq_ready AS r WHERE r.lane_id = ANY(p_limited)),
+        'limited', EXISTS (
+            SELECT
+            FROM unnest(p_limited, p_limited_floors) AS l (id, floor)
+            CROSS JOIN LATERAL (
+                SELECT FROM pgq_ready AS r
+                WHERE r.lane_id = l.id AND r.position > l.floor
+                LIMIT 1
+            ) AS r
+        ),
         'blocked', EXISTS (SELECT FROM pgq_blocked),
         'tick', (
             SELECT extract(EPOCH FROM min(coalesce(s.next_at, v_now)) - v_now)
@@ -188,7 +197,8 @@ CREATE FUNCTION pgq_claim(
     p_due_settle bigint,
     p_idle_ms integer,
     p_schedules text [],
-    p_limited bigint []
+    p_limited bigint [],
+    p_limited_floors bigint []
 )
 RETURNS TABLE (
     status jsonb,
@@ -231,7 +241,8 @@ BEGIN
 
     IF p_look THEN
         v_look := pgq_look(
-            p_worker, p_due_from, p_due_settle, p_idle_ms, p_schedules, p_limited
+            p_worker, p_due_from, p_due_settle, p_idle_ms, p_schedules, p_limited,
+            p_limited_floors
         );
     END IF;
 

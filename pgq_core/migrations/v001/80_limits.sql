@@ -196,6 +196,7 @@ $$;
 -- the first deferred one is due.
 CREATE FUNCTION pgq_sort_keyed(
     p_lane bigint,
+    p_floor bigint,
     p_limit pgq_limits,
     p_count integer,
     p_window integer,
@@ -223,7 +224,7 @@ BEGIN
     WITH candidate AS MATERIALIZED (
         SELECT r.ctid AS place, r.job_id, r.position
         FROM pgq_ready AS r
-        WHERE r.lane_id = p_lane
+        WHERE r.lane_id = p_lane AND r.position > p_floor
         ORDER BY r.position
         LIMIT p_window
         FOR UPDATE SKIP LOCKED
@@ -385,6 +386,7 @@ CREATE FUNCTION pgq_claim_limited(
     p_token bigint,
     p_count integer,
     p_lanes bigint [],
+    p_floors bigint [],
     p_kinds text [],
     p_entrypoints text [],
     p_caps smallint []
@@ -435,7 +437,8 @@ DECLARE
     v_wait double precision;
 BEGIN
     FOR v_lane IN
-        SELECT n.* FROM unnest(p_lanes, p_kinds, p_entrypoints) AS n (id, kind, entrypoint)
+        SELECT n.*
+        FROM unnest(p_lanes, p_floors, p_kinds, p_entrypoints) AS n (id, floor, kind, entrypoint)
     LOOP
         IF v_left <= 0 THEN
             v_more := TRUE;
@@ -464,7 +467,7 @@ BEGIN
             END IF;
             SELECT array_agg(t.place) INTO v_taken FROM (
                 SELECT r.ctid AS place FROM pgq_ready AS r
-                WHERE r.lane_id = v_lane.id
+                WHERE r.lane_id = v_lane.id AND r.position > v_lane.floor
                 ORDER BY r.position
                 LIMIT greatest(0, v_room)
                 FOR UPDATE SKIP LOCKED
@@ -479,7 +482,9 @@ BEGIN
             v_window := 2 * v_room + 16;
             LOOP
                 SELECT * INTO v_sorted
-                FROM pgq_sort_keyed(v_lane.id, v_limit, v_room, least(v_window, 1000));
+                FROM pgq_sort_keyed(
+                    v_lane.id, v_lane.floor, v_limit, v_room, least(v_window, 1000)
+                );
                 v_taken := v_sorted.take;
                 v_wait := least(v_wait, v_sorted.due);
                 v_dug := v_dug + v_sorted.dug;
@@ -494,7 +499,11 @@ BEGIN
             PERFORM pgq_book(v_limit, 'limit', cardinality(v_taken));
         END IF;
         IF v_allowed <= cardinality(v_taken) AND EXISTS (
-            SELECT FROM pgq_ready AS r WHERE r.lane_id = v_lane.id AND r.ctid <> ALL(v_taken)
+            SELECT FROM pgq_ready AS r
+            WHERE
+                r.lane_id = v_lane.id
+                AND r.position > v_lane.floor
+                AND r.ctid <> ALL(v_taken)
         ) THEN
             v_wait := least(v_wait, v_next);
         END IF;
