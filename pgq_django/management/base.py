@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pgq_core.errors import PgqError
+from pgq_django.management.types import alias
 from pgq_django.verbs import Verbs
 
 
@@ -20,7 +21,9 @@ class QueueCommand(BaseCommand):
     requires_system_checks: list[str] = []  # noqa: RUF012  (Django's own word)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--database", help="the alias the queue lives in (default: TASKS')")
+        parser.add_argument(
+            "--database", type=alias, help="the alias the queue lives in (default: TASKS')"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -74,9 +77,3 @@ def job_id(text: str) -> int:
     if not digits.isdigit():
         raise CommandError(f"{text!r} is no job: give numbers, or results' ids as in pgq-123")
     return int(digits)
-
-
-def duration(text: str) -> timedelta:
-    """30s, 15m, 12h, 7d. Raises ValueError, which argparse reports."""
-    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[text[-1:]]
-    return timedelta(**{unit: float(text[:-1])})

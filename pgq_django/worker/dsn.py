@@ -38,21 +38,32 @@ def dsn_of(using: str) -> str:
     user = quote(str(settings.get("USER") or query.pop("user", "")), safe="")
     password = quote(str(settings.get("PASSWORD") or query.pop("password", "")), safe="")
     login = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    query.update(hosts_of(str(settings.get("HOST") or ""), str(settings.get("PORT") or "")))
+    hosts, ports = (str(settings.get(key) or "") for key in ("HOST", "PORT"))
+    query.update(hosts_of(using, hosts, ports))
     name = quote(str(settings.get("NAME") or query.pop("dbname", "") or ""), safe="")
     path = f"/{name}" if name else ""  # an empty path would overrule a service's dbname
     return f"postgresql://{login}{path}" + (f"?{urlencode(query)}" if query else "")
 
 
-def hosts_of(hosts: str, ports: str) -> dict[str, str]:
-    """One host or several: IPv6 addresses in brackets, and a port that is left out written out."""
-    found = {}
-    if hosts:
-        parts = (part.strip() for part in hosts.split(","))
-        found["host"] = ",".join(f"[{p}]" if ":" in p and p[0] not in "/[" else p for p in parts)
-    if ports:
-        found["port"] = ",".join(part.strip() or "5432" for part in ports.split(","))
-    return found
+def hosts_of(using: str, hosts: str, ports: str) -> dict[str, str]:
+    """One host or several: IPv6 addresses in brackets, and a port that is left out written out.
+    Raises ImproperlyConfigured: one port is for all hosts, else each has its own."""
+    names = [name.strip() for name in hosts.split(",")] if hosts else []
+    numbers = [number.strip() or "5432" for number in ports.split(",")] if ports else []
+    if not all(names) or not all(number.isdecimal() for number in numbers):
+        problem = "give a name or an address to each host, and a number to each port"
+    elif len(numbers) > 1 and len(numbers) != len(names):
+        problem = (
+            f"{len(names)} hosts, {len(numbers)} ports: give one port for all, or each its own"
+        )
+    else:
+        wrapped = (f"[{n}]" if ":" in n and n[0] not in "/[" else n for n in names)
+        found = {"host": ",".join(wrapped), "port": ",".join(numbers)}
+        return {key: value for key, value in found.items() if value}
+    raise ImproperlyConfigured(
+        f"DATABASES[{using!r}]: HOST={hosts!r}, PORT={ports!r} cannot be translated for the "
+        f"worker's connection; {problem}"
+    )
 
 
 def query_of(using: str, options: dict[str, Any]) -> dict[str, str]:

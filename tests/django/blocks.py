@@ -13,10 +13,11 @@ from django.test.utils import CaptureQueriesContext
 
 @dataclass
 class Cost:
-    """The blocks, the rows read from tables, and the page itself."""
+    """The blocks, the rows read from tables, the database's milliseconds, and the page itself."""
 
     blocks: int
     rows: int
+    milliseconds: float
     page: str
 
 
@@ -25,23 +26,25 @@ def cost(client: Client, address: str, **params: Any) -> Cost:
     with CaptureQueriesContext(connection) as captured:
         response = client.get(address, params)
     assert response.status_code == 200, response
-    found = Cost(0, 0, response.content.decode())
+    found = Cost(0, 0, 0.0, response.content.decode())
     for query in captured.captured_queries:
         if "pgq_" in query["sql"] and query["sql"].lstrip().startswith(("SELECT", "WITH", "--")):
-            plan = explained(query["sql"])
+            answer = explained(query["sql"])
+            plan = answer["Plan"]
+            found.milliseconds += answer["Execution Time"]
             found.blocks += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
             found.rows += sum(scanned(plan))
     return found
 
 
 def explained(statement: str) -> dict[str, Any]:
-    """The plan of a statement, after it was run."""
+    """What EXPLAIN says of a statement that was run."""
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement)
         answer = cursor.fetchone()[0]
     plans: list[Any] = json.loads(answer) if isinstance(answer, str) else answer
-    plan: dict[str, Any] = plans[0]["Plan"]
-    return plan
+    found: dict[str, Any] = plans[0]
+    return found
 
 
 def scanned(plan: dict[str, Any]) -> list[int]:

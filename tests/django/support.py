@@ -54,6 +54,13 @@ def scalar(on: Any, statement: str, *values: Any) -> Any:
         return row[0] if row else None
 
 
+def state(job: Any) -> str:
+    """The state of a job, by its id or its result's."""
+    from pgq_django.models import Job
+
+    return Job.objects.get(pk=int(str(job).removeprefix("pgq-"))).state
+
+
 def empty_tables() -> None:
     """Empty every table but what `migrate` has filled: content types and permissions."""
     kept = {"auth_permission", "django_content_type"}

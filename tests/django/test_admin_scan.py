@@ -29,8 +29,8 @@ CROSS JOIN generate_series(2, n) AS a
 
 @pytest.fixture(scope="module")
 def jobs(django_dsn: str) -> Iterator[list[Job]]:
-    """Two hundred jobs in every state but blocked and running, newest first."""
-    fill(connection, 1, 200)
+    """A hundred and twenty jobs in every state but blocked and running, newest first."""
+    fill(connection, 1, 120)
     with connection.cursor() as cursor:
         cursor.execute(MORE_ATTEMPTS)
     yield list(Job.objects.order_by("-id"))
@@ -59,7 +59,7 @@ def walked(wanted: Wanted, *, newer: bool) -> list[int]:
 
 
 COMBINATIONS = list(
-    itertools.product([None, *STATES], [None, "lonely"], [None, "even"], [None, 100])
+    itertools.product([None, *STATES], [None, "lonely"], [None, "even"], [None, 60])
 )
 
 
@@ -94,7 +94,7 @@ def test_a_key(jobs: list[Job]) -> None:
     first = find("default", Wanted(key="key-5"), None, 4, newer=False)
     assert [job.pk for job in first.jobs] == [5]
     assert walked(Wanted(key="key-4"), newer=False) == [4]
-    assert scalar(connection, "SELECT count(*) FROM pgq_locks") == 100
+    assert scalar(connection, "SELECT count(*) FROM pgq_locks") == 60
 
 
 def test_what_has_gone_meanwhile(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,14 +21,15 @@ from pgq_django.models import Job, Queue, Schedule, Worker
 from pgq_django.verbs import Verbs, at_once
 from tests.django.browser import PHONE, POSSIBLE, Tab, browser
 from tests.django.many import fill
+from tests.django.processes import worker
 from tests.django.shop import tasks
-from tests.django.support import empty_tables
+from tests.django.support import empty_tables, state
 from tests.django.test_shop import free_port, listens
-from tests.django.test_worker import state, worker
 from tests.support import until
 
 pytestmark = pytest.mark.skipif(
-    not POSSIBLE and "PGQ_TEST_REQUIRED" not in os.environ, reason="no chromium, or no playwright"
+    not POSSIBLE and "PGQ_TEST_REQUIRED" not in os.environ,
+    reason="no chromium, or no playwright",
 )
 JOBS, SCHEDULES = "/admin/pgq_django/job/", "/admin/pgq_django/schedule/"
 STATES = ("ready", "deferred", "blocked", "running", "succeeded", "failed", "cancelled")
@@ -44,7 +45,7 @@ def served() -> Iterator[str]:
         env={**os.environ, **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        until(lambda: listens(port))
+        until(lambda: listens(port), patience=60.0)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core import checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.db import connection
 from django.test import modify_settings, override_settings
 
@@ -29,6 +31,23 @@ def test_nothing_to_say() -> None:
     found = checks.run_checks(include_deployment_checks=False, databases=["default"])
     assert [m for m in found if "pgq" in str(m.id)] == []
     assert ids(max_attempts=3, database="default") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"max_atempts": 3}, "pgq_django.E004"),
+        ({"database": "nowhere"}, "pgq_django.E002"),
+    ],
+)
+def test_manage_py_check(options: dict[str, Any], found: str) -> None:
+    """`manage.py check` shows what is wrong with an entry of TASKS, and fails."""
+    stated = {"BACKEND": BACKEND, "QUEUES": [], "OPTIONS": options}
+    with (
+        override_settings(TASKS={"default": stated}),
+        pytest.raises(SystemCheckError, match=rf"\({found}\) TASKS\['default'\]"),
+    ):
+        call_command("check")
 
 
 def test_the_app_is_missing() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.db import connection
 
+from tests.django.processes import worker
 from tests.django.shop import tasks
-from tests.django.support import scalar
-from tests.django.test_worker import state, worker
+from tests.django.support import scalar, state
 from tests.support import until
 
 OTHERS = (

@@ -6,9 +6,10 @@ from typing import Any
 
 from pgq_django.models import Job
 from pgq_django.testing import run_pending
+from tests.django.processes import worker
 from tests.django.shop import tasks
 from tests.django.shop.models import Note
-from tests.django.test_worker import state, worker
+from tests.django.support import state
 from tests.support import until
 
 

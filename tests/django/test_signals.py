@@ -13,9 +13,10 @@ import pgq_django
 from pgq_django.compat import task_finished
 from pgq_django.testing import run_pending
 from pgq_django.verbs import Verbs, at_once
+from tests.django.processes import worker
 from tests.django.shop import tasks
 from tests.django.shop.models import Note
-from tests.django.test_worker import state, worker
+from tests.django.support import state
 from tests.support import until
 
 

@@ -17,8 +17,8 @@ import pgq_django
 from pgq_core.errors import MissingExtra
 from pgq_django import tracing
 from pgq_django.models import Attempt, Job, JobBody
+from tests.django.processes import drain
 from tests.django.shop import tasks
-from tests.django.test_worker import drain
 
 SDK = importlib.util.find_spec("opentelemetry") and importlib.util.find_spec("opentelemetry.sdk")
 needs_sdk = pytest.mark.skipif(

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +13,11 @@ from django.db import connection
 import pgq_django
 from pgq_django.models import Attempt, Job, Schedule, Worker
 from pgq_django.verbs import Verbs, at_once
+from tests.django.processes import drain, worker
 from tests.django.shop import tasks
 from tests.django.shop.models import Note
-from tests.django.support import alias_on
+from tests.django.support import alias_on, state
 from tests.support import until
-
-
-@contextmanager
-def worker(
-    *flags: str, cwd: Path | None = None, **environment: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker process; killed at the end if it is still there."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "pgq_worker", *flags],
-        cwd=cwd,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.django.settings", **environment},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def drain(*flags: str, **environment: str) -> None:
-    """Run a worker until nothing is left."""
-    with worker("--until-empty", *flags, **environment) as process:
-        assert process.wait(60) == 0
-
-
-def state(job: Any) -> str:
-    return Job.objects.get(pk=int(str(job).removeprefix("pgq-"))).state
 
 
 def test_plain_and_coroutine_tasks_run(db: Any) -> None:
@@ -201,6 +170,18 @@ def test_options_by_environment(db: Any) -> None:
     other = tasks.add.enqueue(1)
     drain(PGQ_WORKER_QUEUE="mine, elsewhere", PGQ_WORKER_THREADS="1")
     assert (state(mine.id), state(other.id)) == ("succeeded", "ready")
+
+
+def test_shares_of_queues(db: Any) -> None:
+    """`--queue NAME=SLOTS` keeps one queue's long tasks from taking every place."""
+    long = [tasks.wait_for_note.using(queue_name="long").enqueue("go").id for _ in range(3)]
+    with worker("--queue", "long=2", "--queue", "short=1"):
+        until(lambda: [state(job) for job in long].count("running") == 2)
+        short = tasks.add.using(queue_name="short").enqueue(1)
+        until(lambda: state(short.id) == "succeeded")
+        assert [state(job) for job in long].count("running") == 2
+        Note.objects.create(text="go")
+        until(lambda: {state(job) for job in long} == {"succeeded"})
 
 
 def test_another_database(db: Any, database: str) -> None:

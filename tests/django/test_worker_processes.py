@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pgq_django.models import Job, Worker
+from tests.django.processes import command, worker
 from tests.django.shop import tasks
 from tests.django.shop.models import Note
-from tests.django.test_worker import state, worker
-from tests.support import until
+from tests.django.support import state
+from tests.django.test_shop import until
 
 
 def workers() -> set[int]:
@@ -22,7 +23,7 @@ def workers() -> set[int]:
 
 def test_processes(db: Any) -> None:
     """`--processes 2` runs two; one that is killed is replaced; a signal to the parent ends all."""
-    with worker("--processes", "2") as parent:
+    with command("--processes", "2") as parent:
         until(lambda: len(workers()) == 2)
         first = min(workers())
         os.kill(first, signal.SIGKILL)
@@ -34,7 +35,7 @@ def test_processes(db: Any) -> None:
 
 def test_children_do_not_outlive_their_parent(db: Any) -> None:
     """When the parent is killed its workers finish what they run and end."""
-    with worker("--processes", "2") as parent:
+    with command("--processes", "2") as parent:
         until(lambda: len(workers()) == 2)
         parent.kill()
         until(lambda: not workers())
@@ -44,7 +45,7 @@ def test_reload_drains_first(db: Any, tmp_path: Path) -> None:
     """With `--reload` a change of code lets the running task finish, then starts a new worker."""
     (tmp_path / "code.py").write_text("A = 1\n")
     root = str(Path(__file__).parents[2])
-    with worker("--reload", cwd=tmp_path, PYTHONPATH=root) as parent:
+    with command("--reload", cwd=tmp_path, PYTHONPATH=root) as parent:
         until(lambda: len(workers()) == 1)
         first = workers()
         result = tasks.wait_for_note.enqueue("go")
