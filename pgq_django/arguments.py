@@ -45,13 +45,17 @@ def storable(name: str, value: Any) -> Any:
     """The value as it will be read back from the database."""
     try:
         plain = normalize_json(value)
+        for path, leaf in leaves(name, plain):
+            problem = trouble(leaf)
+            if problem:
+                raise InvalidArgument(f"{path}={shown(leaf)}: {problem}")
+        return json.loads(json.dumps(plain))
+    except InvalidArgument:
+        raise
+    except RecursionError:
+        raise InvalidArgument(f"{name} is nested too deeply to be stored; flatten it") from None
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"{name}={shown(value)}: {error}; {hint(value)}") from None
-    for path, leaf in leaves(name, plain):
-        problem = trouble(leaf)
-        if problem:
-            raise InvalidArgument(f"{path}={shown(leaf)}: {problem}")
-    return json.loads(json.dumps(plain))
 
 
 def leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:

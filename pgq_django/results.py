@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from pgq_core.queries.rows import headers_of
 from pgq_django import catalogue
 from pgq_django.compat import (
     AnyTask,
@@ -50,7 +51,7 @@ def load(backend: Any, result: str) -> Result:
     """The result of a job that this backend enqueued."""
     job = job_id(result)
     rows = run(backend.database, "job_result", id=job)
-    headers = decoded(rows[0]["headers"]) or {} if rows else {}
+    headers = headers_of(job, rows[0]["headers"]) if rows else {}
     if headers.get("backend") != backend.alias:
         raise TaskResultDoesNotExist(result)
     attempts = run(backend.database, "get_attempts", id=job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,7 +145,9 @@ def test_outside_survives_a_rollback(db: Any) -> None:
         (Note(text="x"), "b=<Note: Note object"),
         (datetime(2026, 1, 1), "b=datetime"),  # noqa: DTZ001
         (object(), "b=<object"),
+        (functools.reduce(lambda inner, _: [inner], range(100_000), 0), "b is nested too deeply"),
     ],
+    ids=["nan", "inf", "nul", "surrogate", "model", "naive", "object", "deep"],
 )
 def test_bad_arguments_are_named_before_any_sql(db: Any, value: Any, named: str) -> None:
     """What JSON cannot hold is refused with the argument's name, before any SQL."""
