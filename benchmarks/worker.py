@@ -8,9 +8,14 @@ import os
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
+
 from pgq_core import Job, PgQueuer
+from pgq_core.db import AsyncpgPoolDriver
 
 
 def register(pgq: PgQueuer, log: int | None) -> None:
@@ -32,11 +37,35 @@ def register(pgq: PgQueuer, log: int | None) -> None:
         await asyncio.sleep(float(job.payload or b"0.05"))
 
 
+@asynccontextmanager
+async def metered(dsn: str, schema: str) -> AsyncIterator[PgQueuer]:
+    """A PgQueuer whose statements are counted, each a transaction; SIGUSR1 prints how many. The
+    server's own count comes late for those that write nothing."""
+    count = 0
+
+    def note(_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    async def watch(connection: Any) -> None:
+        connection.add_query_logger(note)
+
+    async def connect() -> Any:
+        connection = await asyncpg.connect(dsn)
+        connection.add_query_logger(note)
+        return connection
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: print(count, flush=True))
+    async with asyncpg.create_pool(dsn, min_size=0, setup=watch) as pool:
+        yield PgQueuer(AsyncpgPoolDriver(pool, connect), schema=schema)
+
+
 async def main(dsn: str, schema: str, options: dict[str, Any]) -> None:
     """Work until SIGTERM."""
     path = options.pop("log", None)
     log = None if path is None else os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
-    async with PgQueuer.connect(dsn, schema=schema) as pgq:
+    opened = metered if options.pop("metered", False) else PgQueuer.connect
+    async with opened(dsn, schema=schema) as pgq:
         register(pgq, log)
         for name in options.pop("names", []):
             pgq.entrypoint(name)(_noop)

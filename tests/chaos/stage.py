@@ -1,4 +1,4 @@
-"""The stage: a server, a proxy, producers and workers as processes; faults drawn from a seed."""
+"""The stage: a server, a proxy, a pooler, producers and workers as processes of their own."""
 
 from __future__ import annotations
 
@@ -6,125 +6,110 @@ import asyncio
 import contextlib
 import random
 import signal
-import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
 
 import asyncpg
 
-from pgq_core.db import AsyncpgDriver
+from pgq_core.db import DISCONNECTED, AsyncpgDriver
 from pgq_core.embedded import EmbeddedServer
 from pgq_core.queries import Queries
-from tests.chaos.faults import ANY_ERROR, FAULTS, Fault
-from tests.chaos.proxy import Proxy
+from tests.chaos.occurrence import Occurrence
+from tests.chaos.oracle import Log, sign
+from tests.chaos.roads import Roads
+from tests.chaos.seats import Seat
+from tests.support import eventually
 
-Process = asyncio.subprocess.Process
+PREPARE = """
+CREATE TABLE chaos_effects (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id bigint NOT NULL,
+    attempt integer NOT NULL
+);
+CREATE TABLE chaos_held (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
+"""
 LEFT = """
 SELECT (SELECT count(*) FROM pgq_ready) + (SELECT count(*) FROM pgq_deferred)
      + (SELECT count(*) FROM pgq_blocked) + (SELECT count(*) FROM pgq_leases)
 """
+ENQUEUE = """
+INSERT INTO pgq_jobs (entrypoint, payload)
+SELECT $1, $2 FROM generate_series(1, $3) RETURNING id
+"""
+ANY_ERROR = (*DISCONNECTED, asyncpg.PostgresError)
 
 
 @dataclass
 class Stage:
-    """Everything that runs; `server` listens on TCP so that a proxy can stand before it."""
+    """Everything that runs; `server` listens on TCP so that others can stand before it."""
 
     server: EmbeddedServer
     folder: Path
     seed: int
     lease: float = 2.0
-    rate: float = 40.0
-    workers: list[Process] = field(default_factory=list)
-    producers: list[Process] = field(default_factory=list)
-    drawn: Counter[str] = field(default_factory=Counter)
-    proxy: Proxy = field(init=False)
-    restarting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    rate: float = 20.0
+    workers: list[Seat] = field(default_factory=list)
+    producers: list[Seat] = field(default_factory=list)
+    occurred: list[Occurrence] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    roads: Roads = field(init=False)
+    log: Log = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.roads, self.log = Roads(self.server), Log(self.path)
 
     @property
-    def log(self) -> str:
+    def path(self) -> str:
         """The oracle's file."""
         return str(self.folder / "oracle")
 
-    @property
-    def proxied(self) -> str:
-        """The DSN through the proxy."""
-        parts = urlsplit(self.server.dsn())
-        user = parts.netloc.rpartition("@")[0]
-        return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{self.proxy.port}"))
+    # -- opening and closing --------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def admin(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection of the suite's own, past the proxy."""
-        connection = await asyncpg.connect(self.server.dsn(), timeout=10)
-        try:
-            yield connection
-        finally:
-            connection.terminate()
-
-    async def open(self, workers: int, producers: int) -> None:
-        """Install, start the proxy and everybody."""
-        parts = urlsplit(self.server.dsn())
-        self.proxy = Proxy((parts.hostname or "127.0.0.1", parts.port or 5432))
-        await self.proxy.start()
+    async def open(self, count: int) -> None:
+        """Install, open the roads, start so many workers and as many producers."""
+        await self.roads.open()
+        if self.roads.bouncer is None:
+            self.notes.append("PgBouncer is not installed: nobody went through a pooler")
         async with self.admin() as connection:
             await Queries(AsyncpgDriver(connection)).initialize()
-        self.workers = [await self._worker(i) for i in range(workers)]
-        self.producers = [await self._producer(i) for i in range(producers)]
+            await connection.execute(PREPARE)
+        for number in range(count):
+            self.workers.append(Seat(self._work, number, self.roads.of(number)))
+            self.producers.append(Seat(self._produce, number, self.roads.of(number)))
+        for seat in (*self.workers, *self.producers):
+            seat.open()
+        await self._all_work()
 
-    async def _worker(self, number: int) -> Process:
-        # Every second worker goes through the proxy.
-        dsn = self.proxied if number % 2 else self.server.dsn()
-        return await self._spawn("worker", dsn, self.log, self.lease)
+    async def _all_work(self) -> None:
+        """Wait until every worker has begun."""
 
-    async def _producer(self, number: int) -> Process:
-        dsn = self.proxied if number % 2 else self.server.dsn()
-        return await self._spawn("producer", dsn, self.log, self.seed + number, self.rate)
+        async def all_there() -> bool:
+            return len(self.working) == len(self.workers)
 
-    async def _spawn(self, module: str, *arguments: object) -> Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "ignore", "-m", f"tests.chaos.{module}", *map(str, arguments)
-        )
+        await eventually(all_there, patience=60, what="every worker has begun")
 
-    async def replace_worker(self, number: int, how: signal.Signals) -> None:
-        """Signal a worker and start another in its place."""
-        old = self.workers[number]
-        with contextlib.suppress(ProcessLookupError):
-            old.send_signal(how)
-        self.workers[number] = await self._worker(number)
-        await old.wait()
+    @property
+    def working(self) -> list[Seat]:
+        """The workers that have begun, and not ended yet."""
+        return [seat for seat in self.workers if seat.sits and sign(self.path, seat.pid).exists()]
 
-    async def replace_producer(self, number: int) -> None:
-        """Kill a producer and start another in its place."""
-        with contextlib.suppress(ProcessLookupError):
-            self.producers[number].kill()
-        await self.producers[number].wait()
-        self.producers[number] = await self._producer(number + len(self.producers))
+    def _work(self, seat: Seat) -> list[str]:
+        said = (self.roads.dsn(seat.road), self.path, self.lease, seat.release)
+        return ["tests.chaos.worker", *map(str, said)]
 
-    async def torment(self, seconds: float, only: list[Fault] | None = None) -> None:
-        """Draw faults until the time is over, sometimes two at once."""
-        chance, end = random.Random(self.seed), time.monotonic() + seconds
-        names = [fault for fault, _ in FAULTS if only is None or fault in only]
-        weights = [weight for fault, weight in FAULTS if only is None or fault in only]
-        while time.monotonic() < end:
-            await asyncio.sleep(chance.uniform(0.1, 0.8))
-            drawn = chance.choices(names, weights, k=1 if chance.random() < 0.8 else 2)
-            await asyncio.gather(*[self._inflict(fault, chance) for fault in drawn])
-
-    async def _inflict(self, fault: Fault, chance: random.Random) -> None:
-        self.drawn[fault.__name__] += 1
-        with contextlib.suppress(*ANY_ERROR):  # a fault may hit the suite's own connection too
-            await fault(self, chance)
+    def _produce(self, seat: Seat) -> list[str]:
+        seed = f"{self.seed}/{seat.number}/{seat.started}"
+        cache = 0 if seat.road == "pooled" else 100
+        said = (self.roads.dsn(seat.road), self.path, seed, self.rate, cache)
+        return ["tests.chaos.producer", *map(str, said)]
 
     async def settle(self, timeout: float) -> float:
         """Stop producing, let the workers finish; returns the seconds it took."""
-        for producer in self.producers:
-            with contextlib.suppress(ProcessLookupError):
-                producer.kill()
-            await producer.wait()
+        await asyncio.gather(*[seat.close(signal.SIGKILL) for seat in self.producers])
         started = time.monotonic()
         while time.monotonic() - started < timeout:
             with contextlib.suppress(*ANY_ERROR):
@@ -135,9 +120,37 @@ class Stage:
         return float("inf")
 
     async def close(self) -> None:
-        """Stop the workers in order."""
-        for worker in self.workers:
-            with contextlib.suppress(ProcessLookupError):
-                worker.send_signal(signal.SIGTERM)
-        await asyncio.gather(*[worker.wait() for worker in self.workers])
-        await self.proxy.stop()
+        """Stop everybody in order."""
+        seats = (*self.producers, *self.workers)
+        await asyncio.gather(*[seat.close(signal.SIGTERM) for seat in seats])
+        await self.roads.close()
+
+    # -- what faults use ------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def admin(self) -> AsyncIterator[Any]:
+        """A connection of the suite's own, past proxy and pooler."""
+        connection = await asyncpg.connect(self.server.dsn(), timeout=10)
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+    def happen(self, name: str, seats: Iterable[Seat] | None = None) -> Occurrence:
+        """Note that a fault begins, aimed at these seats or at everybody."""
+        aimed = None if seats is None else list(seats)
+        if aimed and all(seat.road == "pooled" for seat in aimed):
+            name += " (pooled)"
+        pids = None if aimed is None else {seat.pid for seat in aimed}
+        self.occurred.append(Occurrence(name, time.monotonic(), pids))
+        return self.occurred[-1]
+
+    async def enqueue(self, entrypoint: str, payload: str = "", count: int = 1) -> None:
+        """Jobs of the suite's own, in one statement; the oracle hears of them."""
+        async with self.admin() as connection:
+            for row in await connection.fetch(ENQUEUE, entrypoint, payload.encode(), count):
+                self.log.note("committed-later", row["id"])
+
+    def any_worker(self, chance: random.Random) -> Seat:
+        """One of those that work, if there are any."""
+        return chance.choice(self.working or self.workers)

@@ -1,77 +1,65 @@
-"""The oracle's story against what the database says."""
+"""The figures, and which of them must be zero."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
 
-import asyncpg
-
-from tests.chaos.oracle import Story, overlaps
-
-STATES = "SELECT id, state FROM pgq_job_states"
-SUCCESSES = """
-SELECT job_id, count(*) FROM pgq_attempts WHERE outcome = 'succeeded' GROUP BY job_id
-"""
-LOST = "SELECT job_id, attempt, finished_at FROM pgq_attempts WHERE outcome = 'lost'"
-LATER = """
-SELECT count(*) FROM pgq_attempts AS a
-WHERE a.outcome = 'succeeded'
-    AND EXISTS (SELECT FROM pgq_attempts AS b WHERE b.job_id = a.job_id AND b.attempt > a.attempt)
-"""
+from tests.chaos.faults import Fault
 
 
 @dataclass
 class Verdict:
-    """The figures; those in ZERO must be zero."""
+    """The figures, in the order people read them; `zero` names those that must be zero."""
 
     committed: int
-    unknown: int
+    answer_lost: int
     rolled_back: int
     finished: int
     lost: int
+    left_when_patience_ended: int
     ghosts: int
     completed_twice: int
-    stale_accepted: int
+    stale_outcomes_accepted: int
+    effects_lost_or_doubled: int
+    started_although_once: int
+    workers_that_gave_up: int
     started_twice: int
-    overlapping: int
-    interrupted_by_faults: int
+    overlapping_runs: int
+    overlapping_runs_of_a_key: int
+    attempts_cut_short: int
+    failed_for_workers_deaths: int
+    of_these_innocent: int
     seconds_to_drain: float
+    zero: tuple[str, ...]
+
+    @property
+    def broken(self) -> dict[str, int]:
+        """The promises that were not kept."""
+        values = asdict(self)
+        return {name: values[name] for name in self.zero if values[name]}
 
     @property
     def clean(self) -> bool:
         """Whether every promise was kept."""
-        zero = (self.lost, self.ghosts, self.completed_twice, self.stale_accepted)
-        return not any(zero) and self.seconds_to_drain != float("inf")
+        return not self.broken and self.seconds_to_drain != float("inf")
 
-    def lines(self) -> str:
-        """For people."""
-        return "\n".join(
-            f"{name.replace('_', ' '):>24}  {value}" for name, value in asdict(self).items()
-        )
+    def lines(self) -> list[tuple[str, str]]:
+        """Name, value, for people."""
+        figures = {name: value for name, value in asdict(self).items() if name != "zero"}
+        return [
+            (name.replace("_", " "), f"{value}{' (must be 0)' if name in self.zero else ''}")
+            for name, value in figures.items()
+        ]
 
 
-async def judge(connection: asyncpg.Connection, story: Story, drained: float) -> Verdict:
-    """Compare, when everything is quiet."""
-    states: dict[int, str] = dict(await connection.fetch(STATES))
-    successes: dict[int, int] = dict(await connection.fetch(SUCCESSES))
-    lost_attempts: list[Any] = await connection.fetch(LOST)
-    committed, ran = set(story.committed), set(story.runs)
-    finished = {
-        job for job, state in states.items() if state in ("succeeded", "failed", "cancelled")
-    }
-    tries = {job: len({(r.attempt, r.pid) for r in runs}) for job, runs in story.runs.items()}
-    return Verdict(
-        committed=len(committed),
-        unknown=len(story.unknown),
-        rolled_back=len(story.rolled_back),
-        finished=len(finished),
-        lost=len(committed - finished),
-        ghosts=len(ran & story.rolled_back) + len(ran - committed - story.unknown - set(states)),
-        completed_twice=sum(count > 1 for count in successes.values()),
-        stale_accepted=await connection.fetchval(LATER),
-        started_twice=sum(count > 1 for count in tries.values()),
-        overlapping=sum(overlaps(runs) for runs in story.runs.values()),
-        interrupted_by_faults=len(lost_attempts),
-        seconds_to_drain=round(drained, 1),
-    )
+def must_be_zero(faults: Iterable[Fault]) -> tuple[str, ...]:
+    """What may not happen, whatever is done; and what may not, after no more than that."""
+    inflicted = list(faults)
+    names = ["lost", "ghosts", "completed_twice", "stale_outcomes_accepted",
+             "effects_lost_or_doubled", "started_although_once", "workers_that_gave_up"]  # fmt: skip
+    if not any(fault.forgets for fault in inflicted):
+        names.append("started_twice")
+    if all(fault.calm for fault in inflicted):
+        names += ["overlapping_runs", "overlapping_runs_of_a_key", "attempts_cut_short"]
+    return tuple(names)

@@ -28,6 +28,7 @@ auth_file = {directory}/users.txt
 pool_mode = {mode}
 default_pool_size = {size}
 max_client_conn = 200
+server_login_retry = 1
 logfile = {directory}/pgbouncer.log
 """
 

@@ -1,0 +1,1 @@
+"""Other queues beside ours, each tuned by its own manual: `python -m benchmarks.peers --help`."""
