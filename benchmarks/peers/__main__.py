@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of each scenario (default: 3 drains, else 1)")
     parser.add_argument("--deferred", type=int, help="rows due tomorrow (default 500,000)")
     parser.add_argument("--json", type=Path, help="write every round's figures there")
-    parser.add_argument("--read", type=Path, help="measure nothing: take what --json wrote")
+    parser.add_argument("--read", type=Path, help="take what --json wrote; measure --scenarios")
     parser.add_argument("--write", type=Path, help="put the table between the marks of this file")
     parser.add_argument(
         "--plots", type=Path, help="write the plots there (default: beside --write)"
@@ -83,13 +83,15 @@ async def one(bench: Bench, scenario: str, peer: Peer) -> None:
 
 def measured(given: argparse.Namespace) -> Bench:
     """The figures of a run; or those of an earlier one."""
-    if given.read:
+    if given.read and not given.scenarios:
         return Bench.loads(given.read.read_text())
     scale = given.scale or (0.1 if given.quick else 3.0 if given.long else 1.0)
     deferred = given.deferred or (20_000 if given.quick else 500_000)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(EmbeddedServer(settings=SETTINGS, tcp=True))
         bench = Bench(Postgres(server), Redis(stack), scale, deferred)
+        if given.read:
+            bench.resume(given.read.read_text(), given.scenarios.split(","))
         bench.place = table.place(asyncio.run(version(server.dsn())))
         asyncio.run(measure(bench, given))
     return bench

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,9 +52,16 @@ class Bench:
     def loads(cls, text: str) -> Bench:
         """What `dumps` wrote; nothing more can be measured on it."""
         bench = cls(None, None)
-        for name, value in json.loads(text).items():
-            setattr(bench, name, value)
+        bench.resume(text)
         return bench
+
+    def resume(self, text: str, anew: Iterable[str] = ()) -> None:
+        """Take over what `dumps` wrote, apart from the scenarios that are measured anew."""
+        for name, value in json.loads(text).items():
+            setattr(self, name, value)
+        for found in (*self.results.values(), *self.errors.values()):
+            for scenario in anew:
+                found.pop(scenario, None)
 
     def figure(self, peer: str, scenario: str, key: str) -> float | None:
         """The median over the rounds, or None."""

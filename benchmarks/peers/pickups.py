@@ -12,6 +12,8 @@ from benchmarks.stand import median, percentile
 
 GAP = [0.03, 0.07]
 """Seconds between two jobs of a trickle."""
+SETTLING = 12
+"""Seconds until looks are rare, and until the server knows what an idle session has counted."""
 
 
 async def singles(bench: Bench, peer: Peer) -> Figures:
@@ -35,7 +37,8 @@ async def picked_up(bench: Bench, peer: Peer, workers: int) -> Figures:
     """Delays of a trickle, transactions per job, transactions per second when nothing happens."""
     count = max(20, int((80 if workers == 1 else 40) * min(1.0, bench.scale)))
     async with bench.session(peer) as session, session.ready(workers) as worker:
-        quiet = await rate(session, bench.seconds(2))
+        await asyncio.sleep(bench.seconds(SETTLING))
+        quiet = await rate(session, bench.seconds(5))
         started, before = time.monotonic(), await session.base.commits()
         committed = await session.call("trickle", count=count, first=1, gap=GAP)
         await session.settled(worker, count + 1)

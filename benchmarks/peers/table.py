@@ -30,8 +30,14 @@ def conditions(bench: Bench) -> str:
     """Where and how."""
     return (
         f"{bench.place} `python -m benchmarks.peers` (`tox -e peers`), "
-        f"{bench.deferred:,} deferred rows; medians of interleaved rounds."
+        f"{bench.deferred:,} deferred rows; medians of {rounds(bench, 'drain')} interleaved rounds of "
+        f"the drain, {rounds(bench, 'idle')} of the rest."
     )
+
+
+def rounds(bench: Bench, scenario: str) -> int:
+    """How often it was measured."""
+    return max((len(each.get(scenario, [])) for each in bench.results.values()), default=0)
 
 
 def place(server: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pgq_core.errors import InvalidInput
 from pgq_core.models import Attempt, EnqueuedJob, Job, JobRow, JobState, NewJob
+from pgq_core.models.encoding import check_depth
 
 log = logging.getLogger("pgq_core.queries")
 
@@ -21,8 +22,10 @@ def decoded(text: Any) -> Any:
 def headers_of(job_id: int, text: Any) -> dict[str, Any]:
     """A job's headers. What only SQL could write and no handler can read is left out, and told."""
     try:
+        if isinstance(text, str):
+            check_depth("headers", text)
         headers = decoded(text) or {}
-    except RecursionError:
+    except (InvalidInput, RecursionError):
         log.error("job %d: its headers are nested too deeply to be read; left out", job_id)
         return {}
     if not isinstance(headers, dict):

@@ -67,7 +67,8 @@ class Fatal:
 
 @dataclass
 class Story:
-    """All events, sorted out. `committed`: job → when, of those due at once."""
+    """All events, sorted out. `committed`: job → when, of those that may start at
+    once."""
 
     committed: dict[int, float] = field(default_factory=dict)
     later: set[int] = field(default_factory=set)

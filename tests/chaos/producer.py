@@ -22,11 +22,13 @@ DELAYS = (None, None, None, None, 0.1, 1.0)
 
 
 async def insert(connection: Any, chance: random.Random) -> tuple[int, bool]:
-    """One job; its id, and whether it is due at once."""
+    """One job; its id, and whether it may start at once: due, with no key and nothing before it but
+    its like."""
     name, delay = chance.choice(NAMES), chance.choice(DELAYS)
     key = f"key {chance.randrange(8)}" if name == "keyed" else None
     priority = chance.choice((0, 5, 5, 10))
-    return await connection.fetchval(INSERT, name, priority, key, delay), delay is None
+    at_once = delay is None and key is None and priority <= 5
+    return await connection.fetchval(INSERT, name, priority, key, delay), at_once
 
 
 async def transact(connection: Any, chance: random.Random, log: Log) -> None:

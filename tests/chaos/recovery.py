@@ -18,7 +18,11 @@ Cut = Mapping[int, set[int]]  # job → the attempts that had no end of their ow
 
 @dataclass
 class Recovery:
-    """Of one fault: seconds until the jobs that it cut began again, and until the next new job did."""
+    """Of one fault: seconds until the jobs that it cut began again, and until the next new job did.
+
+    Counted are jobs that may start at once: those with a key wait for others, and a job that has
+    seen two workers die waits until it may run alone.
+    """
 
     times: int = 0
     again: list[float] = field(default_factory=list)
@@ -46,9 +50,10 @@ def recoveries(story: Story, occurred: Iterable[Occurrence], cut: Cut) -> dict[s
 
 def begun_again(story: Story, deeds: Sequence[Occurrence], cut: Cut) -> Iterable[tuple[str, float]]:
     """Per run that was cut: the fault that did it, and how long until the job's next start."""
-    for job, runs in story.runs.items():
+    for job in story.committed.keys() & story.runs.keys():
+        runs = story.runs[job]
         for one, next_ in pairwise(sorted(runs, key=lambda run: run.start)):
-            if one.attempt not in cut.get(job, set()):
+            if one.attempt > 1 or one.attempt not in cut.get(job, set()):
                 continue
             suspects = [deed for deed in deeds if may_have_cut(deed, one, next_)]
             if suspects:
