@@ -67,7 +67,7 @@ async def beside_flow(stand: Stand) -> float:
         for jobs in (
             [NewJob("keyed", concurrency_key=str(n % 50)) for n in numbers],
             [NewJob("unique", unique_key=str(n)) for n in numbers],
-            [NewJob("after", after=[first]) for _ in numbers],
+            [NewJob("after", after=[first.id]) for _ in numbers],
         ):
             await pgq.enqueue_many(jobs, check=False)
         await pgq.queries.pause(entrypoint="limited")
