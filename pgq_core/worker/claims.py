@@ -181,6 +181,8 @@ class Claims:
             return
         self._resort_at = now + LAST_RESORT * random.uniform(0.5, 1.5)
         claimer.due = DueMark()
+        self.worker.lanes.lower_limited_floors()
+        self.worker.limited_soon()
         if not (plan := self.worker.lanes.below_floors()):
             return
         runs, _ = await claimer.claim(plan, free, now=now)

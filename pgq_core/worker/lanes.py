@@ -12,8 +12,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from pgq_core.worker.settling import Settling
 
 END = 2**63 - 1
 WINDOW = 256  # positions below the mark that every claim scans again
@@ -56,33 +58,6 @@ class Stretch(NamedTuple):
     lane: Lane
     start: int
     end: int
-
-
-@dataclass
-class Settling:
-    """Which positions no open transaction can still bring.
-
-    A claim reads the last position drawn and later gets a transaction id: every transaction that
-    drew up to that position has a smaller id. Once the oldest open transaction is not smaller, they
-    have all ended.
-    """
-
-    pairs: list[tuple[int, int]] = field(default_factory=list)
-
-    def note(self, last: int, xid: int | None) -> None:
-        """Remember a pair; at most eight wait, the newest gives way."""
-        if xid is not None:
-            if len(self.pairs) >= 8:
-                self.pairs.pop()
-            self.pairs.append((last, xid))
-
-    def oldest(self) -> tuple[int, int] | None:
-        """The pair to ask about next."""
-        return self.pairs[0] if self.pairs else None
-
-    def settled(self, pair: tuple[int, int]) -> None:
-        """That pair has settled; it and all older ones are done with."""
-        self.pairs = [p for p in self.pairs if p[1] > pair[1]]
 
 
 class Lanes:
@@ -224,6 +199,11 @@ class Lanes:
         self._below = first + PROBES
         turn = (lanes + lanes)[first : first + min(PROBES, len(lanes))]
         return [Stretch(lane, 0, lane.floor) for lane in turn]
+
+    def lower_limited_floors(self) -> None:
+        """The same for limited lanes: their next claims begin at the beginning once more."""
+        for lane in self.limited_lanes():
+            lane.mark = lane.floor = 0
 
     def floors_plan(self) -> list[Lane]:
         """The lanes whose floor should move: at most 16, in turn."""

@@ -8,10 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import asyncpg
-
 from pgq_core.db import DISCONNECTED
-from pgq_core.errors import DatabaseError, DatabaseUnreachable
+from pgq_core.errors import DatabaseUnreachable
 from pgq_core.hooks import Hook
 from pgq_core.options import WorkerOptions
 from pgq_core.queries import Queries
@@ -19,7 +17,7 @@ from pgq_core.registry import Registry
 from pgq_core.worker.book import Book
 from pgq_core.worker.claimer import DueMark
 from pgq_core.worker.claims import Claims
-from pgq_core.worker.crew import Crew, declare_limits
+from pgq_core.worker.crew import TROUBLE, Crew, declare_limits
 from pgq_core.worker.ear import Ear
 from pgq_core.worker.flusher import Entry
 from pgq_core.worker.lanes import Lanes
@@ -27,8 +25,6 @@ from pgq_core.worker.limited import Limited
 from pgq_core.worker.news import News
 from pgq_core.worker.pace import Pace
 from pgq_core.worker.slots import Slots
-
-TROUBLE = (*DISCONNECTED, asyncpg.PostgresError, DatabaseError)
 
 
 class Worker:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from pgq_core import Job, PgQueuer
 from pgq_core.worker.lanes import LAG
 from tests.flow import steps
 from tests.sql import verbs
 from tests.sql.hands import Hand
+from tests.worker.harness import asleep, finished, working
 
 Connect = Callable[..., Awaitable[Any]]
 STARTED = 12_000
@@ -109,3 +111,25 @@ async def test_floors_follow_an_empty_lane(conn: Any) -> None:
         await hand.look()
     assert lane.floor > LAG
     assert not hand.lanes.lagging
+
+
+@pytest.mark.parametrize("limit", [None, 5], ids=["ordinary", "limited"])
+async def test_a_job_below_a_floor_runs_all_the_same(
+    pgq: PgQueuer, conn: Any, limit: int | None
+) -> None:
+    """A floor that were wrong would hide a job for a minute or so, not for ever."""
+
+    @pgq.entrypoint("work", concurrency_limit=limit)
+    async def work(job: Job) -> None:
+        pass
+
+    async with working(pgq) as worker:
+        await finished(conn, await pgq.enqueue("work"))
+        (lane,) = worker.lanes.by_id.values()
+        lane.mark = lane.floor = 10**9
+        hidden = await pgq.enqueue("work")
+        await asleep(worker, 0.3)
+        assert await verbs.state(conn, hidden) == "ready"
+        worker.claims._resort_at = 0.0
+        worker.look_now()
+        assert await finished(conn, hidden) == ["succeeded"]

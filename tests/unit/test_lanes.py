@@ -17,10 +17,10 @@ from pgq_core.worker.lanes import (
     WINDOW,
     Lane,
     Lanes,
-    Settling,
     Stretch,
     rotate,
 )
+from pgq_core.worker.settling import Settling
 
 PRIORITIES = st.lists(st.integers(0, 3), max_size=12)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
 from benchmarks.peers.adapters import django_site
 from benchmarks.peers.job import payload
@@ -25,12 +24,6 @@ def _setup(dsn: str, pool: int = 0) -> None:
     django_site.setup(dsn, ["django_ox"], {"BACKEND": "django_ox.backend.OxBackend"}, pool)
 
 
-def prepare(dsn: str) -> None:
-    """Its migrations."""
-    _setup(dsn)
-    django_site.command("migrate", "-v", "0")
-
-
 class Producer(django_site.Producer):
     """`enqueue`, and django-ox's `enqueue_many`."""
 
@@ -41,11 +34,7 @@ class Producer(django_site.Producer):
         enqueue_many(self.note, [((), payload(number)) for number in numbers])
 
 
-@asynccontextmanager
-async def producer(dsn: str, connections: int) -> AsyncIterator[Producer]:  # noqa: ARG001
-    """Each thread has a connection."""
-    _setup(dsn)
-    yield Producer()
+prepare, producer = django_site.verbs(_setup, Producer)
 
 
 def work(dsn: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -49,3 +51,21 @@ class Producer:
     def one(self, number: int) -> None:
         """One transaction."""
         self.note.enqueue(**payload(number))
+
+
+def verbs(
+    setup: Callable[[str], None], made: type[Producer]
+) -> tuple[Callable[[str], None], Callable[[str, int], AbstractAsyncContextManager[Producer]]]:
+    """An adapter's `prepare`, which migrates, and its `producer`, whose threads have a connection
+    each."""
+
+    def prepare(dsn: str) -> None:
+        setup(dsn)
+        command("migrate", "-v", "0")
+
+    @asynccontextmanager
+    async def producer(dsn: str, connections: int) -> AsyncIterator[Producer]:  # noqa: ARG001
+        setup(dsn)
+        yield made()
+
+    return prepare, producer

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
 from benchmarks.peers.adapters import django_site
 
@@ -25,12 +24,6 @@ def _setup(dsn: str) -> None:
     django_site.setup(dsn, ["django_tasks_db"], backend, 0)
 
 
-def prepare(dsn: str) -> None:
-    """Its migrations."""
-    _setup(dsn)
-    django_site.command("migrate", "-v", "0")
-
-
 class Producer(django_site.Producer):
     """`enqueue`; there is no bulk call, so many are one transaction."""
 
@@ -43,11 +36,7 @@ class Producer(django_site.Producer):
                 self.one(number)
 
 
-@asynccontextmanager
-async def producer(dsn: str, connections: int) -> AsyncIterator[Producer]:  # noqa: ARG001
-    """Each thread has a connection."""
-    _setup(dsn)
-    yield Producer()
+prepare, producer = django_site.verbs(_setup, Producer)
 
 
 def work(dsn: str) -> None:

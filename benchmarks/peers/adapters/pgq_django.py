@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
 from benchmarks.peers.adapters import django_site, pgq
 from benchmarks.peers.job import payload
@@ -20,12 +19,6 @@ def _setup(dsn: str) -> None:
     django_site.setup(dsn, ["pgq_django"], {"BACKEND": "pgq_django.PgqBackend"}, 0)
 
 
-def prepare(dsn: str) -> None:
-    """Its migrations."""
-    _setup(dsn)
-    django_site.command("migrate", "-v", "0")
-
-
 class Producer(django_site.Producer):
     """`enqueue`, and pgq_django's `enqueue_many`."""
 
@@ -37,11 +30,7 @@ class Producer(django_site.Producer):
         pgq_django.enqueue_many(jobs)
 
 
-@asynccontextmanager
-async def producer(dsn: str, connections: int) -> AsyncIterator[Producer]:  # noqa: ARG001
-    """Each thread has a connection."""
-    _setup(dsn)
-    yield Producer()
+prepare, producer = django_site.verbs(_setup, Producer)
 
 
 def work(dsn: str) -> None:
