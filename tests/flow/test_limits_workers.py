@@ -154,12 +154,17 @@ async def test_a_place_freed_wakes_an_idle_worker(
     async def elsewhere(job: Job) -> None:
         there.append(time.monotonic())
 
-    async with working(pgq, concurrency=1, shutdown_timeout=0.0):
+    async with working(pgq, concurrency=1, shutdown_timeout=0.0) as full:
+
+        async def knows_better() -> bool:
+            return any(lane.entrypoint == "long" for lane in full.lanes.by_id.values())
+
         await pgq.queries.enqueue("limited")
         await asyncio.wait_for(started.wait(), 10)
         async with working(other, idle_look=FAR) as idle:
             (second,) = await pgq.queries.enqueue("limited")
             await pgq.queries.enqueue(["long"] * 3, priorities=0)
+            await eventually(knows_better)  # a new lane, seen by its next look
             await asleep(idle)
             freed = time.monotonic()
             gate.set()
