@@ -53,7 +53,7 @@ class Base(RuleBasedStateMachine):
     def busy_keys(self) -> set[str | None]:
         """Unique keys that open transactions take or release."""
         new = (job for jobs in self.uncommitted.values() for job in jobs.values())
-        touched = (self.jobs[id_] for id_ in self.late_jobs)
+        touched = (self.jobs[id_] for id_ in self.late_jobs & self.jobs.keys())  # or pruned since
         return {job.key for job in (*new, *touched)} - {None}
 
     def holder(self, key: str | None) -> int | None:
