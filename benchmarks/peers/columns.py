@@ -89,6 +89,7 @@ COLUMNS = [
     speed("deferred", "deferred rows beside, jobs/s"),
     Column("load", "half load: jobs/s, p50 / p95 / p99, ms",
            shown("{:,.0f}: {:.0f} / {:.0f} / {:.0f}", *LOAD), LOAD[3]),
+    plain("killed", "SIGKILL to next start, s", "{:.2f}", of("killed", "last")),
     plain("wal", "WAL, B/job", "{:,.0f}", of("drain", "wal")),
     plain("dead", "dead rows/job", "{:.2f}", of("drain", "dead")),
     Column("cpu", "CPU client + server, µs/job", shown("{:,.0f} + {:,.0f}", *CPU), total(*CPU)),

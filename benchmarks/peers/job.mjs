@@ -13,4 +13,6 @@ let log;
 export function ran(number) {
   log ??= openSync(process.env.PGQ_PEERS_LOG, "a");
   writeSync(log, `${String(number).padStart(10)} ${now().toFixed(6)}\n`);
+  if (process.env.PGQ_PEERS_HANG)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_600_000);
 }

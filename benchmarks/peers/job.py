@@ -19,8 +19,11 @@ def payload(number: int) -> dict[str, Any]:
 
 
 def ran(number: int) -> None:
-    """The handler's side effect: one line, appended at once, also from several processes."""
+    """The handler's side effect: one line, appended at once, also from several processes. In a
+    worker that is to be killed it never returns."""
     os.write(_file(os.getpid()), b"%10d %.6f\n" % (number, time.time()))
+    if "PGQ_PEERS_HANG" in os.environ:
+        time.sleep(3600)
 
 
 @cache

@@ -77,21 +77,27 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker(peer: Peer, dsn: str, folder: Path) -> AsyncIterator[Worker]:
-    """A worker of this peer; killed at the end, its database is thrown away anyway."""
+async def worker(peer: Peer, dsn: str, folder: Path, **more: str) -> AsyncIterator[Worker]:
+    """A worker of this peer, with `more` in its environment; killed at the end, its database is
+    thrown away anyway."""
     log, errors = folder / "log", folder / f"errors{time.monotonic_ns()}"
     with errors.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *peer.command, "work", json.dumps({"dsn": dsn}),
             stdout=output, stderr=output, start_new_session=True,
-            env={**os.environ, "PGQ_PEERS_LOG": str(log)},
+            env={**os.environ, "PGQ_PEERS_LOG": str(log), **more},
         )  # fmt: skip
     try:
         yield Worker(process, log, errors)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await kill(process)
+
+
+async def kill(process: asyncio.subprocess.Process) -> None:
+    """SIGKILL it and its children, and wait until it is gone."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _last(output: bytes) -> str:
