@@ -74,13 +74,23 @@ def attempt_from_row(row: Any) -> Attempt:
 
 
 def columns(rows: Sequence[JobRow]) -> dict[str, list[Any]]:
-    """The arguments of enqueue.sql."""
+    """The arguments of enqueue.sql. A column that says nothing is empty: unnest() fills it up with
+    NULL, and no driver need write thousands of them."""
     names = (
         "entrypoints", "payloads", "priorities", "queues", "run_ats", "delays", "unique_keys",
         "concurrency_keys", "headers", "max_attempts", "timeouts", "unique_fors", "unique_whiles",
         "afters", "on_failures", "replaces",
     )  # fmt: skip
-    return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
+    return {
+        name: [] if silent(values) else list(values)
+        for name, values in zip(names, zip(*rows, strict=True), strict=True)
+    }
+
+
+def silent(values: Sequence[Any]) -> bool:
+    """Whether a column holds nothing but None, or nothing but False."""
+    first = values[0]
+    return (first is None or first is False) and values.count(first) == len(values)
 
 
 def insertion(rows: Sequence[JobRow]) -> tuple[str, dict[str, Any]]:
