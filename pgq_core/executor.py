@@ -7,7 +7,6 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Callable
-from concurrent.futures import Executor
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Protocol
 
@@ -42,6 +41,13 @@ class Control(Protocol):
     noticed: bool
 
 
+class InThread(Protocol):
+    """Whatever runs a call in a thread."""
+
+    async def run(self, call: Callable[[], Any]) -> Any:
+        """What it returns or raises."""
+
+
 class TimedOut(Exception):
     """The handler ran longer than its timeout."""
 
@@ -50,7 +56,7 @@ async def execute(
     control: Control,
     entry: Entrypoint,
     arguments: tuple[Any, ...],
-    threads: Executor,
+    threads: InThread,
     max_result: int = MAX_RESULT,
 ) -> Outcome | None:
     """Run the handler once and judge how it ended; None when the job is no longer ours."""
@@ -83,7 +89,7 @@ def asked_to_stop(control: Control) -> bool:
 
 
 async def in_thread(
-    control: Control, threads: Executor, handler: Callable[..., Any], arguments: tuple[Any, ...]
+    control: Control, threads: InThread, handler: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> Any:
     """Run a plain function in a thread. A thread cannot be cancelled: we wait until it ends."""
     context = contextvars.copy_context()
@@ -98,7 +104,7 @@ async def in_thread(
         except (StopIteration, GeneratorExit) as error:  # these mean something else to a coroutine
             raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
-    return await asyncio.get_running_loop().run_in_executor(threads, call)
+    return await threads.run(call)
 
 
 def judge(control: Control, entry: Entrypoint, error: BaseException) -> Outcome | None:

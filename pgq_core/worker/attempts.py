@@ -7,7 +7,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pgq_core.executor import execute, interrupted
@@ -16,6 +15,7 @@ from pgq_core.outcomes import Outcome
 from pgq_core.registry import Entrypoint, Registry
 from pgq_core.worker.book import Book, Running
 from pgq_core.worker.flusher import Flusher
+from pgq_core.worker.threads import Threads
 
 log = logging.getLogger("pgq_core.worker")
 
@@ -56,7 +56,7 @@ class Attempts:
         self._context = context
         self._slot_freed = slot_freed
         self._hooks = hooks
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pgq-handler")
+        self._threads = Threads(threads)
         self._loop = asyncio.get_running_loop()
         self._none_left = asyncio.Event()
         self._none_left.set()
@@ -151,4 +151,4 @@ class Attempts:
 
     def close(self) -> None:
         """Let the threads end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from inspect import iscoroutinefunction
 from typing import Any
@@ -85,11 +84,10 @@ class Desk:
     def execute(self, run: Running) -> Outcome:
         """Run the handler as the worker would, in this thread."""
         entry = self.pgq.registry.get(run.job.entrypoint)
-        nobody: Any = None
+        nobody: Any = None  # nor a thread: every handler registered here is a coroutine function
         context = Context(run, self.book, nobody, self.worker, None, self._enqueue)
-        # No thread is ever started: every handler registered here is a coroutine function.
         with boxed():
-            outcome = async_to_sync(execute)(run, entry, (run.job, context), ThreadPoolExecutor(1))
+            outcome = async_to_sync(execute)(run, entry, (run.job, context), nobody)
         return outcome or Outcome(run.job, "lost")
 
     def finish(self, run: Running, outcome: Outcome) -> None:
