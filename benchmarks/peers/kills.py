@@ -32,7 +32,7 @@ async def killed(bench: Bench, peer: Peer) -> Figures:
         await run.kill(victim.process)
         if not await other.until_ran(HELD, limit):
             raise Failed(
-                f"{HELD - other.ran()} jobs of a killed worker not started in {limit:.0f} s"
+                f"{HELD - other.ran()} of a killed worker's jobs not started in {limit:.0f} s"
             )
         starts = [start - moment for _, start in job.starts(other.log)]
         return {"last": max(starts), "held": sum(start > 0 for start in starts)}
