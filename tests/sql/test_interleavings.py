@@ -56,7 +56,7 @@ def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_finish_and_rescue(databases: Databases, shut: bool) -> None:
     """A worker that writes outcomes while it is taken for dead: they count, or its jobs run again;
     never both, never neither; and nobody waits."""
-    assert await in_every_order(databases, FinishAndRescue, EITHER, 1000, shut=shut) == 0
+    assert await in_every_order(databases, FinishAndRescue, EITHER, 900, shut=shut) == 0
 
 
 @pytest.mark.parametrize("shut", [True, False], ids=["last", "open"])
@@ -76,7 +76,7 @@ async def test_finish_rescue_and_claim(databases: Databases, shut: bool) -> None
 async def test_finish_of_a_lost_claim(databases: Databases, worker: int) -> None:
     """A worker whose claim was lost in a crash of the server, and that does not know, changes
     nothing, though the job runs again as the same attempt under a lease of the same number."""
-    await in_every_order(databases, FinishOfALostClaim, EITHER, 300, worker=worker)
+    await in_every_order(databases, FinishOfALostClaim, EITHER, 200, worker=worker)
 
 
 async def test_claim_and_cancel(databases: Databases) -> None:
