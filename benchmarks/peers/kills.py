@@ -12,8 +12,7 @@ from benchmarks.peers.peer import Failed, Peer
 
 HELD = 20
 LIMIT = 60.0
-"""Seconds until we no longer wait: most peers have a limit of minutes or hours, or leave such jobs
-to whoever looks for them."""
+"""Seconds until we no longer wait."""
 
 
 async def killed(bench: Bench, peer: Peer) -> Figures:

@@ -41,10 +41,7 @@ class Threads:
             self._ended.append((future, None, error))
         if not self._rung:
             self._rung = True
-            try:
-                self._loop.call_soon_threadsafe(self._empty)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                return
+            self._loop.call_soon_threadsafe(self._empty)  # a closed loop raises, and nobody asks
 
     def _empty(self) -> None:
         self._rung = False  # first: what ends from now on rings anew

@@ -74,7 +74,7 @@ class FinishAndRescue(Pair):
     """A worker writes outcomes, of some or all jobs of its lease, while it is taken for dead."""
 
     shut: bool = True
-    functions = ("pgq_finish", "pgq_put_back", "pgq_rescue")
+    functions = ("pgq_finish", "pgq_rescue")
 
     async def scripts(self) -> Sequence[Script]:
         self.taken = await self.claimed(2)
@@ -174,7 +174,7 @@ class FinishOfALostClaim(Pair):
     as the same attempt, perhaps on the same worker under a lease of the same number."""
 
     worker: int = 1
-    functions = ("pgq_finish", "pgq_put_back")
+    functions = ("pgq_finish",)
 
     async def scripts(self) -> Sequence[Script]:
         await self.main.execute("SELECT setval('pgq_lease_ids', 100)")
