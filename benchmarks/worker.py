@@ -86,4 +86,7 @@ async def _noop(job: Job) -> None:
 
 
 if __name__ == "__main__":
+    import uvloop
+
+    uvloop.install()
     asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))

@@ -14,7 +14,7 @@ BEGIN
         WHERE
             p.pronamespace = v_schema
             AND p.proname = ANY(ARRAY[
-                'pgq_again', 'pgq_allowance', 'pgq_allowed', 'pgq_book', 'pgq_cancel',
+                'pgq_again', 'pgq_allowance', 'pgq_allowed', 'pgq_awaited', 'pgq_book', 'pgq_cancel',
                 'pgq_cancel_waiting', 'pgq_channel', 'pgq_claim', 'pgq_claim_limited',
                 'pgq_current_epoch', 'pgq_delete', 'pgq_ended', 'pgq_enqueue', 'pgq_expect',
                 'pgq_failed_among', 'pgq_fan_out', 'pgq_finish', 'pgq_follow', 'pgq_hand_over',

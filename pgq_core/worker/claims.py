@@ -37,14 +37,14 @@ class Claims:
 
     async def make(self) -> None:
         """Claim when there is room and reason, with a look when its time has come."""
-        pace, slots = self.worker.pace, self.worker.slots
-        look, free = pace.look_due(time.monotonic()), slots.free()
+        pace, slots, now = self.worker.pace, self.worker.slots, time.monotonic()
+        look, free = pace.look_due(now), slots.free()
         if free <= 0:
             self.worker.ear.pass_on(unserved=True)
         if free > 0 and pace.backlog and self._limited_due():
             await self._limited(ahead=True)
             free = slots.free()
-        if look or (free > 0 and pace.hungry):
+        if look or (free > 0 and pace.claim_due(now)):
             await self._plain(free, look)
         if not pace.backlog and slots.free() > 0 and self._limited_due():
             await self._limited()
@@ -163,7 +163,7 @@ class Claims:
     async def _sweep(self, free: int) -> None:
         """Look between floor and window, where late commits hide, if no claim just did."""
         started = time.monotonic()
-        if not (plan := self._late(started)):
+        if self.worker.pace.gathering(started) or not (plan := self._late(started)):
             return
         runs, _ = await self.worker.crew.claimer.claim(plan, free, now=started)
         self.start(runs)

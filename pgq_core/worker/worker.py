@@ -114,9 +114,10 @@ class Worker:
             self.pace.at_once()
             await self._wait_out(error)
         now, full = time.monotonic(), self.slots.free() <= 0
+        if full and self.pace.crowd:
+            self.pace.hungry = True  # the next slot that is freed wakes us
         if full or not self.pace.reason(now):
-            limited_at = math.inf if full else self.pace.limited_at
-            await self.sleep(min(self.pace.next_look, limited_at) - now)
+            await self.sleep(self.pace.next_reason(full) - now)
 
     async def _wait_out(self, error: BaseException) -> None:
         """A pause, longer each time; then compare what we hold with the database."""

@@ -54,6 +54,15 @@ RETURNS bigint LANGUAGE sql VOLATILE AS $$
 SELECT (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint
 $$;
 
+-- Whether some worker says that it is idle; NULL as long as none ever was. Cheaper than a SELECT from
+-- the sequence, and inlined where it is used.
+CREATE FUNCTION pgq_awaited()
+RETURNS boolean LANGUAGE sql VOLATILE AS $$
+SELECT
+    pg_sequence_last_value('pgq_idle') >> 20
+    > (date_part('epoch', clock_timestamp()) * 1000)::bigint
+$$;
+
 -- Wake the one worker that says it is idle, unless some worker was woken in the last 20 ms.
 -- A stamp from the future counts as none.
 CREATE FUNCTION pgq_wake(p_lane text)

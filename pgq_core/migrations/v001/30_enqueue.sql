@@ -32,10 +32,10 @@ DECLARE
     v_first bigint;
     v_last bigint;
     v_known boolean;
-    v_idle_until bigint;
+    v_awaited boolean;
 BEGIN
     -- Nearly always there is one job, to start at once. Every expression here is set up anew in each
-    -- transaction, so this case is one statement and two comparisons.
+    -- transaction, so this case is one statement and two plain variables.
     -- The insert that fired us has given this transaction its xid, before any position is drawn.
     INSERT INTO pgq_ready (lane_id, position, job_id)
     SELECT
@@ -51,10 +51,10 @@ BEGIN
     RETURNING
         lane_id,
         EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = pgq_ready.lane_id),
-        (SELECT i.last_value >> 20 FROM pgq_idle AS i)
-    INTO v_first, v_known, v_idle_until;
+        pgq_awaited()
+    INTO v_first, v_known, v_awaited;
     IF v_known THEN
-        IF v_idle_until > pgq_now_ms() THEN
+        IF v_awaited THEN
             PERFORM pgq_wake(v_first::text);
         END IF;
         RETURN NULL;
@@ -90,8 +90,8 @@ BEGIN
             min(put.lane_id), max(put.lane_id),
             min(put.lane_id) = max(put.lane_id)
             AND EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = min(put.lane_id)),
-            (SELECT i.last_value >> 20 FROM pgq_idle AS i)
-        INTO v_first, v_last, v_known, v_idle_until
+            pgq_awaited()
+        INTO v_first, v_last, v_known, v_awaited
         FROM put;
     ELSE
         v_last := v_first;
@@ -125,7 +125,7 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = n.lane_id);
     END IF;
 
-    IF v_first IS NOT NULL AND v_idle_until > pgq_now_ms() THEN
+    IF v_first IS NOT NULL AND v_awaited THEN
         PERFORM pgq_wake(CASE WHEN v_first = v_last THEN v_first::text ELSE '' END);
     ELSIF v_first IS NULL AND EXISTS (SELECT FROM fresh AS f WHERE f.run_at < v_now + interval '2 seconds') THEN
         PERFORM pgq_wake('');
