@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import random
@@ -77,11 +78,11 @@ class Claims:
             room = min(share, free - got)
             if room <= 0 and (got or not look or seen is not None):
                 continue
-            runs, found = await self._room(queue, room, look and seen is None)
-            got, seen = got + len(runs), found or seen
+            count, filled, found = await self._room(queue, room, look and seen is None)
+            got, seen = got + count, found or seen
             if room > 0:
-                (self._crowded.add if len(runs) >= room else self._crowded.discard)(queue)
-                full = full or len(runs) >= room
+                (self._crowded.add if filled else self._crowded.discard)(queue)
+                full = full or filled
         pace.backlog = bool(self._crowded)
         self._judge(got, free, look, full)
         if seen is not None:
@@ -89,8 +90,35 @@ class Claims:
 
     async def _room(
         self, queue: str | None, room: int, look: bool
+    ) -> tuple[int, bool, Look | None]:
+        """Claim over all lanes, or those of one queue that has a share of its own, and start what
+        comes: how many, whether the last claim came back full, what else is going on."""
+        runs, seen = await self._claim(queue, room, look)
+        if seen is not None:
+            cancel(runs, seen)  # before they start
+        got, filled = len(runs), len(runs) >= room
+        while not look and queue is None and (more := self._more(len(runs), filled)) > 0:
+            ahead = asyncio.ensure_future(self._claim(queue, more, look))
+            await asyncio.sleep(0)  # the request leaves: the server works while these start
+            self.start(runs)
+            runs, _ = await ahead
+            got, filled = got + len(runs), len(runs) >= more
+        self.start(runs)
+        return got, filled, seen
+
+    def _more(self, waiting: int, filled: bool) -> int:
+        """How many to claim while `waiting` jobs start: with a backlog, what is still free, if that
+        is worth a claim and nothing else is due."""
+        worker, now = self.worker, time.monotonic()
+        if not (filled and worker.pace.backlog) or worker.pace.look_due(now) or self._limited_due():
+            return 0
+        free = min(worker.slots.free() - waiting, worker.slots.half())
+        return free if free >= worker.options.concurrency // 4 else 0
+
+    async def _claim(
+        self, queue: str | None, room: int, look: bool
     ) -> tuple[list[Running], Look | None]:
-        """One claim over all lanes, or those of one queue that has a share of its own."""
+        """One claim; nothing of it has started."""
         worker, pace, now = self.worker, self.worker.pace, time.monotonic()
         plan = worker.lanes.plan(queue, self._upside_down()) if room > 0 else []
         late = self._late(now) if queue is None and room > 0 else []
@@ -101,9 +129,6 @@ class Claims:
         runs, seen = await claim(plan + late, room, now=now, look=look, idle=idle)
         if late:
             pace.swept(now)
-        if seen is not None:
-            cancel(runs, seen)  # before they start
-        self.start(runs)
         return runs, seen
 
     def _upside_down(self) -> bool:

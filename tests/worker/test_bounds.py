@@ -59,7 +59,9 @@ async def bulk(connection: Connection, count: int, entrypoint: str = "work") -> 
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("concurrency", "batch_size"), [(1, None), (7, None), (40, 3)])
+@pytest.mark.parametrize(
+    ("concurrency", "batch_size"), [(1, None), (7, None), (40, 3), (210, None), (240, 60)]
+)
 async def test_never_claims_more_than_it_can_start(
     pgq: PgQueuer, conn: Connection, concurrency: int, batch_size: int | None
 ) -> None:
@@ -220,3 +222,23 @@ async def test_idle_workers_do_not_multiply_the_work(database: str, conn: Connec
 
     alone, together = await cost(1), await cost(10)
     assert together <= 2 * alone + 1, f"{alone:.2f} per job alone, {together:.2f} with ten"
+
+
+async def test_claims_ahead_start_no_more_than_was_asked_for(
+    pgq: PgQueuer, conn: Connection
+) -> None:
+    """With a backlog and many slots, claims overlap the work; `max_jobs` is kept to the job, and
+    nothing that was claimed is left behind."""
+    started = 0
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        nonlocal started
+        started += 1
+
+    await bulk(conn, 3000)
+    await pgq.run(concurrency=400, max_jobs=1777)
+    assert started == 1777
+    assert await conn.fetchval("SELECT count(*) FROM pgq_attempts") == 1777
+    assert await conn.fetchval("SELECT count(*) FROM pgq_ready") == 3000 - 1777
+    assert await conn.fetchval("SELECT count(*) FROM pgq_leases") == 0
