@@ -14,8 +14,8 @@ from benchmarks.stand import Stand, fill, median, on, scalar
 from pgq_core import Job
 
 FIRST = datetime(2000, 1, 1, tzinfo=timezone.utc)
-CONCURRENCY = (100, 500, 1000)
-PEER_BATCHES = (10, 100, 500)
+CONCURRENCY = (500, 1000)
+PEER_BATCHES = (100, 500)
 
 
 async def ours(stand: Stand, count: int, concurrency: int) -> float:
@@ -106,14 +106,14 @@ async def figure(stand: Stand) -> dict[str, Any]:
     """Ours, the raw loop and PgQueuer at each size, in turn; the best median of each."""
     from benchmarks.pgqueuer_peer import available
 
-    count = stand.size(30_000, 200_000)
+    count = stand.size(60_000, 200_000)
     runs: dict[tuple[str, int], list[float]] = {}
     for _ in range(stand.rounds):
         for size in CONCURRENCY:
             runs.setdefault(("ours", size), []).append(await apart("ours", stand.dsn, count, size))
         runs.setdefault(("raw", 500), []).append(await raw(stand, count, 500))
         for batch in PEER_BATCHES if available() else ():
-            speed = await apart("pgqueuer", stand.dsn, stand.size(10_000, 50_000), batch)
+            speed = await apart("pgqueuer", stand.dsn, stand.size(15_000, 50_000), batch)
             runs.setdefault(("pgqueuer", batch), []).append(speed)
     best: dict[str, Any] = {}
     for (kind, size), values in runs.items():
