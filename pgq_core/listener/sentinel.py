@@ -106,8 +106,9 @@ class Sentinel:
                 failures = 0 if time.monotonic() - started > 5 else failures + 1
                 log.warning("lost the listening connection (%s: %s); reconnecting",
                             type(error).__name__, error)  # fmt: skip
-                longest = min(5.0, 0.05 * 2 ** min(failures, 8))
-                await self._inbox.pause(longest * random.uniform(0.5, 1.0))
+                if failures:  # else at once: without our lock others take us for dead in a moment
+                    longest = min(5.0, 0.05 * 2 ** min(failures, 8))
+                    await self._inbox.pause(longest * random.uniform(0.5, 1.0))
             except Exception as error:
                 # Without beats our jobs would be given to others, so whatever it was: once more.
                 log.exception("the listening session broke")
