@@ -19,6 +19,7 @@ from pgq_core.queries import Queries
 
 log = logging.getLogger("pgq_core.maintenance")
 
+TROUBLE = (*DISCONNECTED, asyncpg.PostgresError, PgqError)
 GRACE = 0.2
 
 
@@ -48,8 +49,38 @@ def report(rows: list[Any]) -> None:
         )  # fmt: skip
 
 
+class Orphans:
+    """Once per lease time, on any connection of the driver: the leases of workers that have no row.
+
+    Such a worker was taken for dead, claimed once more, and died before its next beat, which would
+    have made its row anew. One that lives has beaten between two looks, so the second one rescues.
+    """
+
+    def __init__(self, queries: Queries, every: float) -> None:
+        self.queries = queries
+        self.every = every
+        self._seen: set[int] = set()
+
+    async def run(self) -> None:
+        """Look for ever; an error is logged and the next round tries again."""
+        while True:
+            await asyncio.sleep(self.every * random.uniform(0.9, 1.1))
+            try:
+                await self.once()
+            except TROUBLE as error:
+                log.warning("no look for orphans, trying again later (%s: %s)",
+                            type(error).__name__, error)  # fmt: skip
+
+    async def once(self) -> None:
+        """One look."""
+        found = {row["worker_id"] for row in await self.queries.call("orphans")}
+        if lasting := sorted(found & self._seen):
+            report(await self.queries.call("rescue", workers=lasting))
+        self._seen = found
+
+
 class Upkeep:
-    """Once a minute, on any connection of the driver: sweep, rescue what nobody owns, prune."""
+    """Once a minute, on any connection of the driver: sweep, tidy, prune."""
 
     def __init__(self, queries: Queries, options: WorkerOptions, every: float = 60.0) -> None:
         self.queries = queries
@@ -64,7 +95,7 @@ class Upkeep:
             await asyncio.sleep(self.every * random.uniform(0.5, 1.5))
             try:
                 await self.once()
-            except (*DISCONNECTED, asyncpg.PostgresError, PgqError) as error:
+            except TROUBLE as error:
                 log.warning("upkeep failed, trying again later (%s: %s)",
                             type(error).__name__, error)  # fmt: skip
 
@@ -72,9 +103,6 @@ class Upkeep:
         """One round."""
         await self.queries.call("tidy")
         await self.queries.call("sweep", place=None, apart=900)
-        orphans = [row["worker_id"] for row in await self.queries.call("orphans")]
-        if orphans:
-            report(await self.queries.call("rescue", workers=orphans))
         self._batch = await self.queries.prune_batches(self._batch) or 0
         if self.options.prune:
             await self._prune()

@@ -13,7 +13,7 @@ import asyncpg
 from pgq_core.db import DISCONNECTED, connector
 from pgq_core.errors import DatabaseError
 from pgq_core.listener import Sentinel
-from pgq_core.maintenance import Upkeep
+from pgq_core.maintenance import Orphans, Upkeep
 from pgq_core.queries import Queries
 from pgq_core.registry import Registry
 from pgq_core.worker.attempts import Attempts
@@ -87,8 +87,8 @@ class Crew:
         except BaseException:
             await sentinel.stop()
             raise
-        upkeep = Upkeep(worker.queries, options)
-        crew._spawn(crew.flusher.run(), upkeep.run(), crew._tick(), crew._report())
+        upkeep, orphans = Upkeep(worker.queries, options), Orphans(worker.queries, options.lease)
+        crew._spawn(crew.flusher.run(), upkeep.run(), orphans.run(), crew._tick(), crew._report())
         log.info("worker %d started: %s", crew.worker_id, info)
         return crew
 

@@ -8,9 +8,11 @@ import time
 
 import pytest
 
+from pgq_core import Job, PgQueuer
+from pgq_core.maintenance import Orphans
 from pgq_core.queries import Queries
 from tests.support import eventually, until
-from tests.worker.harness import Connection, Processes, finished, in_state, outcomes
+from tests.worker.harness import Connection, Processes, finished, in_state, outcomes, working
 
 pytestmark = pytest.mark.timeout(90)
 RECOVERED = 3.0  # about one second on a quiet machine
@@ -261,3 +263,48 @@ async def test_suspects_take_turns_with_jobs_under_keys(
 def test_lines_are_whole(processes: Processes) -> None:
     """The log that these tests trust has only whole lines."""
     assert until(lambda: processes.log.lines() == [])
+
+
+ORPHAN = """
+WITH gone AS (DELETE FROM pgq_ready RETURNING job_id)
+INSERT INTO pgq_leases (
+    worker_id, lease_id, token, claimed_at, job_ids, attempts, spent, crashes, caps
+)
+SELECT 999, 999, 1, clock_timestamp(), ARRAY[g.job_id], '{1}', '{1}', '{0}', '{5}' FROM gone AS g
+"""
+
+
+async def test_what_a_worker_without_a_row_held_begins_again(
+    pgq: PgQueuer, conn: Connection
+) -> None:
+    """Jobs claimed by a worker that was already taken for dead begin again within about two lease
+    times, though nothing else of it is left."""
+    id_ = await pgq.enqueue("work")
+    await conn.execute(ORPHAN)
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None:
+        pass
+
+    async with working(pgq, lease=1.0):
+        assert await finished(conn, id_) == ["succeeded"]
+    assert await outcomes(conn, id_) == ["lost", "succeeded"]
+    assert await conn.fetchval("SELECT count(*) FROM pgq_leases") == 0
+
+
+async def test_a_worker_that_beats_again_keeps_its_jobs(pgq: PgQueuer, conn: Connection) -> None:
+    """A worker whose row is made anew between two looks is no orphan: it keeps what it holds."""
+    await pgq.enqueue("work")
+    await conn.execute(ORPHAN)
+    orphans = Orphans(pgq.queries, 1.0)
+    await orphans.once()
+    await conn.execute(
+        "INSERT INTO pgq_workers (worker_id, name, lease_seconds) VALUES (999, 'back', 60)"
+    )
+    await orphans.once()
+    await conn.execute("DELETE FROM pgq_workers WHERE worker_id = 999")
+    await orphans.once()  # gone anew, seen for the first time
+    assert await conn.fetchval("SELECT count(*) FROM pgq_leases") == 1
+    await orphans.once()
+    assert await conn.fetchval("SELECT count(*) FROM pgq_leases") == 0
+    assert await conn.fetchval("SELECT count(*) FROM pgq_ready") == 1
