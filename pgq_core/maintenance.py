@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,17 @@ def report(rows: list[Any]) -> None:
         )  # fmt: skip
 
 
+async def rounds(once: Callable[[], Awaitable[None]], least: float, most: float) -> None:
+    """Once every so many seconds, for ever; an error is logged and the next round tries again."""
+    while True:
+        await asyncio.sleep(random.uniform(least, most))
+        try:
+            await once()
+        except TROUBLE as error:
+            log.warning("%s failed, trying again later (%s: %s)",
+                        once.__qualname__, type(error).__name__, error)  # fmt: skip
+
+
 class Orphans:
     """Once per lease time, on any connection of the driver: the leases of workers that have no row.
 
@@ -62,14 +73,8 @@ class Orphans:
         self._seen: set[int] = set()
 
     async def run(self) -> None:
-        """Look for ever; an error is logged and the next round tries again."""
-        while True:
-            await asyncio.sleep(self.every * random.uniform(0.9, 1.1))
-            try:
-                await self.once()
-            except TROUBLE as error:
-                log.warning("no look for orphans, trying again later (%s: %s)",
-                            type(error).__name__, error)  # fmt: skip
+        """Look for ever."""
+        await rounds(self.once, 0.9 * self.every, 1.1 * self.every)
 
     async def once(self) -> None:
         """One look."""
@@ -90,14 +95,8 @@ class Upkeep:
         self._batch = 0
 
     async def run(self) -> None:
-        """Tidy for ever; an error is logged and the next round tries again."""
-        while True:
-            await asyncio.sleep(self.every * random.uniform(0.5, 1.5))
-            try:
-                await self.once()
-            except TROUBLE as error:
-                log.warning("upkeep failed, trying again later (%s: %s)",
-                            type(error).__name__, error)  # fmt: skip
+        """Tidy for ever."""
+        await rounds(self.once, 0.5 * self.every, 1.5 * self.every)
 
     async def once(self) -> None:
         """One round."""

@@ -16,6 +16,7 @@ from pgq_core.app import PgQueuer
 from pgq_core.cli.group import Where
 from pgq_core.cli.target import load, registry_of
 from pgq_core.errors import NotBound
+from pgq_core.memory import set_aside
 from pgq_core.options import WorkerOptions
 
 log = logging.getLogger("pgq_core.cli")
@@ -45,7 +46,7 @@ async def work(
         await pgq.queries.check()
         worker = pgq.worker(options)
         worker.exit_hard = True
-        with stopped_by_signals(pgq), tethered(pgq, channel):
+        with set_aside(), stopped_by_signals(pgq), tethered(pgq, channel):
             await pgq.run_worker(worker)
             if worker.book.running:
                 leave_hard()

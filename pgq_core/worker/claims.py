@@ -68,7 +68,7 @@ class Claims:
     async def _plain(self, free: int, look: bool) -> None:
         """Claim over the ordinary lanes."""
         pace, slots, news = self.worker.pace, self.worker.slots, self.worker.news
-        if pace.backlog and not look:
+        if pace.backlog:
             free = min(await self._linger(free), slots.half())
         if look and time.monotonic() - news.directory_at > DIRECTORY:
             await news.read_directory()

@@ -11,7 +11,7 @@ FIRST_LOOK = 0.005  # after work, an idle worker looks again this soon …
 GROWTH = 1.5  # … then ever later, up to WorkerOptions.idle_look
 CROWD = 16  # jobs in one claim from which on the next may wait …
 CROWD_LOOK = 0.008  # … this long, so that it brings more: every claim has its price
-BUSY_LOOK = 0.05  # while there is plenty: claims alone will do, a look costs more than one
+BUSY_LOOK = 0.1  # while there is plenty: claims alone will do, a look costs more than one
 FULL_LOOK = 0.25  # while no slot is free
 
 

@@ -18,6 +18,7 @@ from django.db import connections
 from pgq_core import PgQueuer
 from pgq_core.hooks import Hook
 from pgq_core.logs import JobLogs
+from pgq_core.memory import set_aside
 from pgq_core.options import WorkerOptions
 from pgq_django.schema import schema_of
 from pgq_django.tracing import worker_hooks
@@ -56,7 +57,8 @@ class Process:
         """Work. A plain task that does not stop keeps its thread; then this process ends hard."""
         self.discovery.begin()
         connections.close_all()
-        asyncio.run(self._serve())
+        with set_aside():
+            asyncio.run(self._serve())
         if any(thread.name.startswith("pgq-handler") for thread in threading.enumerate()):
             log.error("a task does not stop; leaving without it")
             sys.stdout.flush()

@@ -42,6 +42,24 @@ def test_what_does_not_finish_in_time_is_given_back(start: Start, db: Database) 
     assert (db.state(job), db.outcomes(job), db.spent(job)) == ("ready", ["interrupted"], 0)
 
 
+def test_garbage_collection_leaves_the_program_alone(
+    start: Start, db: Database, project: Path
+) -> None:
+    """A worker process does not walk through your whole program again and again."""
+    (project / "frozen.py").write_text(
+        "import gc\n"
+        "from pgq_core import PgQueuer\n"
+        "pgq = PgQueuer()\n"
+        "@pgq.entrypoint('frozen')\n"
+        "async def frozen(job):\n"
+        "    return gc.get_freeze_count()\n"
+    )
+    job = db.enqueue("frozen")
+    assert start("frozen:pgq", "--until-empty").ended() == 0
+    frozen = db.value("SELECT result FROM pgq_attempts WHERE job_id = %s", job)
+    assert frozen > 10_000
+
+
 @pytest.mark.parametrize("entrypoint", ["wait", "deaf", "thread"])
 def test_a_second_signal_stops_at_once(entrypoint: str, start: Start, db: Database) -> None:
     """A second signal gives running jobs back at once, even those that refuse to stop."""

@@ -37,11 +37,15 @@ BEGIN
     -- Nearly always there is one job, to start at once. Every expression here is set up anew in each
     -- transaction, so this case is one statement and two plain variables.
     -- The insert that fired us has given this transaction its xid, before any position is drawn.
-    INSERT INTO pgq_ready (lane_id, position, job_id)
+    -- No column is left to its default, which would cost another node of the plan.
+    INSERT INTO pgq_ready (lane_id, position, job_id, attempt, spent, crashes)
     SELECT
         pgq_lane_id(f.queue, f.entrypoint, f.priority, pgq_kind(f.concurrency_key)),
         nextval('pgq_positions'),
-        f.id
+        f.id,
+        0,
+        0::smallint,
+        0::smallint
     FROM fresh AS f
     WHERE
         NOT EXISTS (SELECT FROM fresh OFFSET 1)
