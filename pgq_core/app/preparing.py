@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pgq_core.app.base import Base
 from pgq_core.errors import DuplicateJob, UnknownEntrypoint
@@ -17,16 +16,15 @@ class Preparing(Base):
         """Fill in what the entrypoint says, run the hooks, check and encode."""
         for hook in self.hooks:
             job = hook.enqueueing(job)
-        entry = self.registry.entrypoints.get(job.entrypoint)
-        if entry is not None:
-            job = replace(
-                job,
-                queue=entry.options.queue if job.queue is None else job.queue,
-                priority=entry.options.priority if job.priority is None else job.priority,
-            )
-        elif check and self.registry.entrypoints:
-            raise UnknownEntrypoint(job.entrypoint, self.registry.entrypoints)
-        return row_of(job, max_payload=self.max_payload, fellows=fellows)
+        entry, limit = self.registry.entrypoints.get(job.entrypoint), self.max_payload
+        if entry is None:
+            if check and self.registry.entrypoints:
+                raise UnknownEntrypoint(job.entrypoint, self.registry.entrypoints)
+            return row_of(job, max_payload=limit, fellows=fellows)
+        options = entry.options
+        return row_of(
+            job, max_payload=limit, fellows=fellows, queue=options.queue, priority=options.priority
+        )
 
     def prepare_all(self, fellows: Fellows, check: bool) -> list[JobRow]:
         """The same for every job of one call."""

@@ -37,11 +37,17 @@ class JobRow(NamedTuple):
 
 
 def row_of(
-    job: NewJob, *, max_payload: int = MAX_PAYLOAD, fellows: Sequence[NewJob] = ()
+    job: NewJob,
+    *,
+    max_payload: int = MAX_PAYLOAD,
+    fellows: Sequence[NewJob] = (),
+    queue: str = "default",
+    priority: int = 5,
 ) -> JobRow:
     """Check and encode a job. Raises InvalidInput naming the value and the way out.
 
-    `fellows`: the jobs of the same call, in order; `after` may name them.
+    `fellows`: the jobs of the same call, in order; `after` may name them. `queue` and `priority`
+    hold where the job names none.
     """
     if job.unique_key is None and (job.unique_for is not None or job.on_duplicate != "keep"):
         raise InvalidInput("unique_for= and on_duplicate= need a unique_key=")
@@ -52,8 +58,8 @@ def row_of(
     return JobRow(
         check_text("entrypoint", job.entrypoint),
         encode_payload(job.payload, max_payload),
-        check_smallint("priority", 5 if job.priority is None else job.priority),
-        check_text("queue", "default" if job.queue is None else job.queue),
+        check_smallint("priority", priority if job.priority is None else job.priority),
+        check_text("queue", queue if job.queue is None else job.queue),
         run_at,
         delay,
         None if job.unique_key is None else check_text("unique_key", job.unique_key),
