@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import asyncpg
 
@@ -48,3 +49,9 @@ def unreachable(dsn: str | None, error: BaseException) -> DatabaseUnreachable:
         f"cannot connect to {where}: {reason}; "
         "check --dsn, PGQ_DSN or DATABASE_URL, and that the server runs"
     )
+
+
+def pause_after(failures: int) -> float:
+    """Seconds before the next try after so many failures in a row: 50 ms, doubling up to 2 s, half
+    of it at random."""
+    return min(2.0, 0.05 * 2.0 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from pgq_core.db import DISCONNECTED, Connect
+from pgq_core.db import DISCONNECTED, Connect, pause_after
 from pgq_core.errors import PgqError
 from pgq_core.listener.hearing import Hearing
 from pgq_core.listener.inbox import Inbox
@@ -107,8 +106,7 @@ class Sentinel:
                 log.warning("lost the listening connection (%s: %s); reconnecting",
                             type(error).__name__, error)  # fmt: skip
                 if failures:  # else at once: without our lock others take us for dead in a moment
-                    longest = min(5.0, 0.05 * 2 ** min(failures, 8))
-                    await self._inbox.pause(longest * random.uniform(0.5, 1.0))
+                    await self._inbox.pause(pause_after(failures))
             except Exception as error:
                 # Without beats our jobs would be given to others, so whatever it was: once more.
                 log.exception("the listening session broke")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from typing import Any
 
 import asyncpg
 
-from pgq_core.db import DISCONNECTED, begun
+from pgq_core.db import DISCONNECTED, begun, pause_after
 from pgq_core.errors import DatabaseError
 from pgq_core.queries import Queries
 from pgq_core.sql import load
@@ -57,13 +56,12 @@ class Line:
             connection.terminate()
 
     async def pause(self, error: BaseException) -> None:
-        """Wait before the next try: 50 ms, doubling up to 5 s, with jitter."""
+        """Wait before the next try."""
         self._failures += 1
         if self._failures in (1, 10) or self._failures % 100 == 0:
             log.warning("%s: database trouble (%s: %s); trying again", self.name,
                         type(error).__name__, error)  # fmt: skip
-        delay = min(5.0, 0.05 * 2 ** min(self._failures - 1, 10))
-        await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+        await asyncio.sleep(pause_after(self._failures))
 
     async def close(self) -> None:
         """Close politely."""

@@ -82,14 +82,14 @@ async def bring(stage: Stage, seat: Seat, first: bool) -> None:
 
 
 async def upgraded(stage: Stage) -> None:
-    """Wait until the next version is installed."""
+    """Wait until the next version is installed; other faults may hold the tables, or kill it."""
     async with stage.admin() as connection:
 
         async def installed() -> bool:
             query = "SELECT value FROM pgq_meta WHERE key = 'version'"
             return int(await connection.fetchval(query)) == NEXT
 
-        await eventually(installed, what="the next release has installed its schema")
+        await eventually(installed, patience=60, what="the next release has installed its schema")
 
 
 FAULTS = (
