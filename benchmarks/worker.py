@@ -16,6 +16,7 @@ import asyncpg
 
 from pgq_core import Job, PgQueuer
 from pgq_core.db import AsyncpgPoolDriver
+from pgq_core.memory import set_aside
 
 
 def register(pgq: PgQueuer, log: int | None) -> None:
@@ -89,4 +90,5 @@ if __name__ == "__main__":
     import uvloop
 
     uvloop.install()
-    asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
+    with set_aside():  # as our command line does
+        asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))

@@ -57,7 +57,10 @@ def work(dsn: str) -> None:
     """One worker, until killed."""
     import uvloop
 
-    uvloop.run(_work(dsn))
+    from pgq_core.memory import set_aside
+
+    with set_aside():  # as our command line does
+        uvloop.run(_work(dsn))
 
 
 async def _work(dsn: str) -> None:
