@@ -13,7 +13,8 @@ from pgq_core.testing.clock import checked
 from pgq_core.testing.recorder import Ran, recording
 from pgq_core.testing.time import fire_schedules, promote
 from pgq_core.worker import Worker
-from pgq_core.worker.lanes import Lane, Lanes, Stretch
+from pgq_core.worker.lane import Lane, Stretch
+from pgq_core.worker.lanes import Lanes
 
 QUIET: dict[str, Any] = {
     "until_empty": True, "listen": False, "prune": False, "schedules": False,

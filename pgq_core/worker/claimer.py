@@ -13,7 +13,8 @@ from pgq_core.models import Job, JobState
 from pgq_core.queries.rows import headers_of
 from pgq_core.registry import Registry
 from pgq_core.worker.book import Book, Running
-from pgq_core.worker.lanes import END, Lane, Lanes, Stretch
+from pgq_core.worker.lane import END, Lane, Stretch
+from pgq_core.worker.lanes import Lanes
 from pgq_core.worker.line import Line
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=timezone.utc)

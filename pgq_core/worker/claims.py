@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pgq_core.worker.book import Running
 from pgq_core.worker.claimer import DueMark, Look
-from pgq_core.worker.lanes import Stretch
+from pgq_core.worker.lane import Stretch
 
 if TYPE_CHECKING:
     from pgq_core.worker.worker import Worker

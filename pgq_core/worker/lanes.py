@@ -12,52 +12,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+from pgq_core.worker.lane import END, WINDOW, Lane, Stretch, rank, rotate
 from pgq_core.worker.settling import Settling
 
-END = 2**63 - 1
-WINDOW = 256  # positions below the mark that every claim scans again
 STRIDE = 4096  # positions an untouched lane may fall behind before its mark follows
 LAG = 1024  # positions the floor of a limited lane may stay behind
 SLICE = 20_000  # positions one sweep walks in one lane
 PROBES = 64  # lanes last seen empty that one claim looks into
-
-
-@dataclass(slots=True)
-class Lane:
-    """One (queue, entrypoint, priority) with what we know of it."""
-
-    id: int
-    queue: str
-    entrypoint: str
-    priority: int
-    kind: str = "plain"
-    mark: int = 0
-    floor: int = 0
-    cursor: int = 0
-    empty: bool = False
-    paused: bool = False
-    limited: bool = False
-
-    @property
-    def start(self) -> int:
-        """Where a claim begins: behind this position."""
-        return max(self.floor, self.mark - WINDOW)
-
-    @property
-    def unswept(self) -> bool:
-        """Whether something may lie between the floor and the window."""
-        return self.mark - WINDOW > self.floor
-
-
-class Stretch(NamedTuple):
-    """A part of a lane that a claim scans: behind `start`, up to `end`."""
-
-    lane: Lane
-    start: int
-    end: int
 
 
 class Lanes:
@@ -261,22 +224,3 @@ class Lanes:
             lane = self.by_id[int(lane_id)]
             lane.floor = max(lane.floor, floor)
             lane.mark = max(lane.mark, lane.floor)
-
-
-def rank(lane: Lane) -> tuple[int, bool]:
-    """By priority; within one, jobs that had started and were interrupted or lost come first."""
-    return lane.priority, lane.kind != "again"
-
-
-def rotate(lanes: Sequence[Lane], turn: int) -> list[Lane]:
-    """Lanes by rank; within one rank the list begins elsewhere each turn."""
-    ordered: list[Lane] = []
-    group: list[Lane] = []
-    for lane in [*lanes, None]:
-        if group and (lane is None or rank(lane) != rank(group[0])):
-            cut = turn % len(group)
-            ordered += group[cut:] + group[:cut]
-            group = []
-        if lane is not None:
-            group.append(lane)
-    return ordered

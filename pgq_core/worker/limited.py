@@ -7,7 +7,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from pgq_core.worker.lanes import Lane, Lanes
+from pgq_core.worker.lane import Lane
+from pgq_core.worker.lanes import Lanes
 
 BUSY = 0.003  # another claimer is at an entrypoint: ask again this many seconds later
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pgq_core.maintenance import Rescuer, report
 from pgq_core.worker.claimer import Look
 from pgq_core.worker.claims import cancel
-from pgq_core.worker.lanes import Lane
+from pgq_core.worker.lane import Lane
 
 if TYPE_CHECKING:
     from pgq_core.worker.worker import Worker

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pgq_core.worker.book import Running
 from pgq_core.worker.claimer import Claimer
 from pgq_core.worker.flusher import Flusher
-from pgq_core.worker.lanes import END, Lane, Stretch
+from pgq_core.worker.lane import END, Lane, Stretch
 
 PATIENCE = 5.0  # an idle worker takes a suspect at once; after this long, busy ones drain for it …
 DRAIN = 30.0  # … but never longer than that

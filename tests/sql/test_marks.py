@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pgq_core.worker.lanes import WINDOW
+from pgq_core.worker.lane import WINDOW
 from tests.sql import verbs
 from tests.sql.hands import Hand, hand
 from tests.sql.verbs import KEEP, UNDO

@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgq_core.worker.lanes import (
-    END,
-    PROBES,
-    SLICE,
-    STRIDE,
-    WINDOW,
-    Lane,
-    Lanes,
-    Stretch,
-    rotate,
-)
+from pgq_core.worker.lane import END, WINDOW, Lane, Stretch, rotate
+from pgq_core.worker.lanes import PROBES, SLICE, STRIDE, Lanes
 from pgq_core.worker.settling import Settling
 
 PRIORITIES = st.lists(st.integers(0, 3), max_size=12)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from pgq_core.worker.lanes import END, Stretch
+from pgq_core.worker.lane import END, Stretch
 from tests.flow import steps
 from tests.sql.machine.base import HANDS, KEYED, Base
 from tests.sql.verbs import KEEP, UNDO, Taken
