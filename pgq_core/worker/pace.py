@@ -10,7 +10,8 @@ from dataclasses import dataclass
 FIRST_LOOK = 0.005  # after work, an idle worker looks again this soon …
 GROWTH = 1.5  # … then ever later, up to WorkerOptions.idle_look
 CROWD = 16  # jobs in one claim from which on the next may wait …
-CROWD_LOOK = 0.008  # … this long, so that it brings more: every claim has its price
+CROWD_LOOK = 0.008  # … this long, so that it brings more: every claim has its price …
+CROWD_LOOKS = 2  # … and so many times that long when it brought as many times more
 BUSY_LOOK = 0.1  # while there is plenty: claims alone will do, a look costs more than one
 FULL_LOOK = 0.25  # while no slot is free
 
@@ -88,7 +89,8 @@ class Pace:
         began = free > 0 and got >= CROWD and not self.crowd  # the next look says we need no waking
         if free > 0:
             self.crowd = got >= CROWD
-            self.crowd_at = now + CROWD_LOOK if self.crowd and not self.backlog else math.inf
+            wait = CROWD_LOOK * min(got // CROWD, CROWD_LOOKS)
+            self.crowd_at = now + wait if self.crowd and not self.backlog else math.inf
         if free > 0 and full:
             self.hungry = True
         if got:

@@ -31,6 +31,17 @@ def test_a_crowd_is_let_gather_whoever_calls() -> None:
     assert pace.claim_due(now + HOUR)
 
 
+@pytest.mark.parametrize(
+    ("got", "times"), [(CROWD, 1), (2 * CROWD - 1, 1), (2 * CROWD, 2), (500, 2)]
+)
+def test_a_bigger_crowd_gathers_longer(got: int, times: int) -> None:
+    """A claim waits for its crowd, and twice as long for a big one, which shares the price."""
+    pace = Pace(0.75)
+    before = after_claim(pace, got)
+    wait = times * CROWD_LOOK
+    assert before + wait <= pace.crowd_at <= time.monotonic() + wait
+
+
 def test_looks_ride_along_with_claims_of_a_crowd() -> None:
     """In a crowd a look waits for the claim that is due, and not every claim is a look."""
     pace = Pace(0.75)
