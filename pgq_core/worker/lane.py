@@ -27,14 +27,19 @@ class Lane:
     limited: bool = False
 
     @property
+    def window(self) -> int:
+        """Where the window below the mark begins: behind this position."""
+        return self.mark - WINDOW
+
+    @property
     def start(self) -> int:
         """Where a claim begins: behind this position."""
-        return max(self.floor, self.mark - WINDOW)
+        return max(self.floor, self.window)
 
     @property
     def unswept(self) -> bool:
         """Whether something may lie between the floor and the window."""
-        return self.mark - WINDOW > self.floor
+        return self.window > self.floor
 
 
 class Stretch(NamedTuple):

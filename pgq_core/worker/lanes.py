@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
-from pgq_core.worker.lane import END, WINDOW, Lane, Stretch, rank, rotate
+from pgq_core.worker.lane import END, Lane, Stretch, rank, rotate
 from pgq_core.worker.settling import Settling
 
 STRIDE = 4096  # positions an untouched lane may fall behind before its mark follows
@@ -150,7 +150,7 @@ class Lanes:
             lanes = (lanes + lanes)[first : first + PROBES]
         stretches = []
         for lane in lanes:
-            top = lane.mark - WINDOW
+            top = lane.window
             start = lane.cursor if lane.floor < lane.cursor < top else lane.floor
             stretches.append(Stretch(lane, start, min(top, start + SLICE)))
         return stretches

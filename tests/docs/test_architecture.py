@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from pgq_core.worker import lanes
+from pgq_core.worker import lane, lanes
 from tests.docs.pages import ROOT
 
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -82,5 +82,6 @@ def test_every_room_is_in_the_floor_plan() -> None:
 def test_the_numbers_of_marks_and_floors() -> None:
     """The decision about marks and floors names the numbers that the code uses."""
     page = (ROOT / "docs/adr/0003-marks-and-floors.md").read_text(encoding="utf-8")
-    for name in ("WINDOW", "STRIDE", "SLICE"):
-        assert f"`{name}` {getattr(lanes, name):,}" in page
+    numbers = {"WINDOW": lane.WINDOW, "STRIDE": lanes.STRIDE, "SLICE": lanes.SLICE}
+    for name, number in numbers.items():
+        assert f"`{name}` {number:,}" in page

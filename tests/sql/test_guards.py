@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from pgq_core.migrations import VERSION, script
-from pgq_core.worker import lanes
+from pgq_core.worker import lane
 from tests.sql import marks
 from tests.sql.marks import AtTheMark, LateClaim
 from tests.sql.meeting import EITHER, LATTER, Edit, edited, meet
@@ -179,7 +179,7 @@ GUARDS = [
 @pytest.fixture(autouse=True)
 def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is a little late leaves the window soon."""
-    monkeypatch.setattr(lanes, "WINDOW", marks.WINDOW)
+    monkeypatch.setattr(lane, "WINDOW", marks.WINDOW)
 
 
 @pytest.mark.parametrize("guard", [pytest.param(guard, id=guard.name) for guard in GUARDS])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pgq_core.worker import lanes
+from pgq_core.worker import lane
 from tests.sql import marks
 from tests.sql.marks import AtTheMark, LateClaim
 from tests.sql.meeting import BOTH, EITHER, LATTER, meet
@@ -49,7 +49,7 @@ async def in_every_order(
 @pytest.fixture
 def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is a little late leaves the window soon."""
-    monkeypatch.setattr(lanes, "WINDOW", marks.WINDOW)
+    monkeypatch.setattr(lane, "WINDOW", marks.WINDOW)
 
 
 @pytest.mark.parametrize("shut", [True, False], ids=["last", "open"])
