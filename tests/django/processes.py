@@ -51,6 +51,12 @@ class Worker:
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
 
+    def received(self, number: int) -> bool:
+        """Whether no such signal waits: another one sent before that would be the same one."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        waiting = int(status.partition("ShdPnd:")[2].split()[0], 16)
+        return not waiting >> (number - 1) & 1
+
     def terminate(self) -> None:
         """Stop it in order."""
         self.send_signal(signal.SIGTERM)

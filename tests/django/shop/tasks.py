@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from typing import Any
@@ -43,6 +44,12 @@ def add(a: Any, b: Any = 0) -> Any:
 def attempt_number(context: Any) -> int:
     """Return what the context says."""
     return context.attempt
+
+
+@task
+def set_aside() -> int:
+    """How many objects garbage collection leaves alone."""
+    return gc.get_freeze_count()
 
 
 @task
