@@ -101,7 +101,7 @@ def main() -> None:
     """Measure, print, write."""
     given = arguments()
     # As by Ctrl-C: workers are sessions of their own, and must not outlive us.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     bench = measured(given)
     text = table.text(bench)
     print(text)

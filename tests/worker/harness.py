@@ -67,6 +67,14 @@ async def asleep(worker: Worker, seconds: float = FAR / 3) -> None:
     await eventually(far, what="the worker sleeps")
 
 
+async def bulk(connection: Connection, count: int, entrypoint: str = "work") -> None:
+    """Many jobs in one INSERT."""
+    await connection.execute(
+        "INSERT INTO pgq_jobs (entrypoint) SELECT $1 FROM generate_series(1, $2)",
+        entrypoint, count,
+    )  # fmt: skip
+
+
 async def finished(connection: Any, *ids: int) -> list[str]:
     """Wait until these jobs have their last outcome; their states, in order."""
 

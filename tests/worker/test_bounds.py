@@ -16,10 +16,8 @@ import pytest
 
 from pgq_core import Job, PgQueuer
 from pgq_core.db import AsyncpgPoolDriver
-from pgq_core.worker.attempts import Attempts
-from pgq_core.worker.book import Running
 from tests.support import eventually
-from tests.worker.harness import Connection, Processes, finished, held, working
+from tests.worker.harness import Connection, Processes, bulk, finished, held, working
 
 
 class Meter:
@@ -51,14 +49,6 @@ class Meter:
                 pass
 
             yield pgq
-
-
-async def bulk(connection: Connection, count: int, entrypoint: str = "work") -> None:
-    """Many jobs in one INSERT."""
-    await connection.execute(
-        "INSERT INTO pgq_jobs (entrypoint) SELECT $1 FROM generate_series(1, $2)",
-        entrypoint, count,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -224,62 +214,3 @@ async def test_idle_workers_do_not_multiply_the_work(database: str, conn: Connec
 
     alone, together = await cost(1), await cost(10)
     assert together <= 2 * alone + 1, f"{alone:.2f} per job alone, {together:.2f} with ten"
-
-
-async def test_claims_ahead_start_no_more_than_was_asked_for(
-    pgq: PgQueuer, conn: Connection
-) -> None:
-    """With a backlog and many slots, claims overlap the work; `max_jobs` is kept to the job, and
-    nothing that was claimed is left behind."""
-    started = 0
-
-    @pgq.entrypoint("work")
-    async def work(job: Job) -> None:
-        nonlocal started
-        started += 1
-
-    await bulk(conn, 3000)
-    await pgq.run(concurrency=400, max_jobs=1777)
-    assert started == 1777
-    assert await conn.fetchval("SELECT count(*) FROM pgq_attempts") == 1777
-    assert await conn.fetchval("SELECT count(*) FROM pgq_ready") == 3000 - 1777
-    assert await conn.fetchval("SELECT count(*) FROM pgq_leases") == 0
-
-
-async def test_with_a_backlog_claims_overlap_the_start_of_jobs(
-    database: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a backlog the database works on the next claim while the last one's jobs start."""
-    told: list[Any] = []  # in order: each claim as it leaves, what it brings, each start
-    start = Attempts.start
-
-    def noted(self: Attempts, run: Running) -> None:
-        told.append(run.job.id)
-        start(self, run)
-
-    class Told(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-        async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
-            if "pgq_claim(" not in query:
-                return await super().fetch(query, *args, **options)
-            told.append("claim leaves")
-            rows = await super().fetch(query, *args, **options)
-            told.append({row["job_id"] for row in rows if row["job_id"] is not None})
-            return rows
-
-    async def connect() -> Connection:
-        return await asyncpg.connect(database, connection_class=Told)
-
-    monkeypatch.setattr(Attempts, "start", noted)
-    await bulk(conn, 3000)
-    async with asyncpg.create_pool(database, min_size=0) as pool:
-        pgq = PgQueuer(AsyncpgPoolDriver(pool, connect))
-
-        @pgq.entrypoint("work")
-        async def work(job: Job) -> None:
-            pass
-
-        await pgq.run(concurrency=200, until_empty=True)
-    assert await conn.fetchval("SELECT count(*) FROM pgq_attempts") == 3000
-    claims = [n for n, event in enumerate(told) if isinstance(event, set) and len(event) >= 50]
-    ahead = [n for n in claims if told[n + 1] == "claim leaves"]
-    assert len(ahead) >= len(claims) // 4, told
