@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pgq_django.backend import PgqBackend
+    from pgq_django.batches import Batch, batch, chain
     from pgq_django.enqueueing import (
         OnCommit,
         enqueue,
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
     from pgq_django.jobs import job
     from pgq_django.schedules import schedule
     from pgq_django.task_options import TaskOptions, options
+    from pgq_django.worker.attempt import current_context
 
 _HOMES = {
     "PgqBackend": "backend",
+    "Batch": "batches",
+    "batch": "batches",
+    "chain": "batches",
     "OnCommit": "enqueueing",
     "enqueue": "enqueueing",
     "enqueue_many": "enqueueing",
@@ -33,12 +38,17 @@ _HOMES = {
     "TaskOptions": "task_options",
     "options": "task_options",
     "schedule": "schedules",
+    "current_context": "worker.attempt",
 }
 
 __all__ = [
+    "Batch",
     "OnCommit",
     "PgqBackend",
     "TaskOptions",
+    "batch",
+    "chain",
+    "current_context",
     "enqueue",
     "enqueue_many",
     "enqueue_on_commit",

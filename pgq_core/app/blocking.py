@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pgq_core.app.preparing import Preparing, unduplicated
+from pgq_core.batches import BlockingBatch, callbacks_of, chained
 from pgq_core.models import EnqueuedJob, Fellows, NewJob, job_of
 from pgq_core.tasks import JobSettings
 
@@ -50,3 +51,25 @@ class Blocking(Preparing):
             return unduplicated(fellows, queries.insert_sync(rows, connection))
         finally:
             self.pressure.landed(rows)
+
+    def batch_sync(
+        self,
+        *,
+        on_done: NewJob | None = None,
+        on_success: NewJob | None = None,
+        on_failure: NewJob | None = None,
+        connection: Any,
+        check: bool = True,
+    ) -> BlockingBatch:
+        """`with pgq.batch_sync(connection=…) as batch: batch.add(…)`: `batch` for plain functions.
+
+        Everything is enqueued at the end of the block, in the transaction open on the connection.
+        """
+        callbacks = callbacks_of(on_done, on_success, on_failure)
+        enqueue_many = partial(self.enqueue_many_sync, check=check)
+        return BlockingBatch(enqueue_many, self.queries_on(connection), callbacks, connection)
+
+    def chain_sync(self, *jobs: NewJob, connection: Any, check: bool = True) -> list[int]:
+        """`chain` for plain functions; returns the jobs' ids in order."""
+        made = self.enqueue_many_sync(chained(jobs), connection=connection, check=check)
+        return [job.id for job in made]

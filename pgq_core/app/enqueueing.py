@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgq_core.app.blocking import Blocking
 from pgq_core.app.preparing import unduplicated
-from pgq_core.batches import Batch, chained
+from pgq_core.batches import Batch, callbacks_of, chained
 from pgq_core.models import EnqueuedJob, Fellows, JobRow, NewJob, job_of
 from pgq_core.queries import Queries
 from pgq_core.tasks import JobSettings
@@ -79,22 +79,24 @@ class Enqueueing(Blocking):
         on_success: NewJob | None = None,
         on_failure: NewJob | None = None,
         connection: Any = None,
+        check: bool = True,
     ) -> Batch:
         """`async with pgq.batch(on_done=…) as batch: batch.add(…)`: jobs with callbacks.
 
         `on_done` runs when all have ended, `on_success` when all succeeded, `on_failure` once the
         first has failed. Everything is enqueued in one transaction, at the end of the block.
         """
-        callbacks = [(on_done, "run"), (on_success, "cancel"), (on_failure, "only")]
-        return Batch(self.enqueue_many, lambda: self.queries_on(connection), callbacks, connection)
+        callbacks = callbacks_of(on_done, on_success, on_failure)
+        enqueue_many = partial(self.enqueue_many, check=check)
+        return Batch(enqueue_many, lambda: self.queries_on(connection), callbacks, connection)
 
-    async def chain(self, *jobs: NewJob, connection: Any = None) -> list[int]:
+    async def chain(self, *jobs: NewJob, connection: Any = None, check: bool = True) -> list[int]:
         """Enqueue jobs that run one after the other; returns their ids in order.
 
         When one fails the rest is cancelled, unless a job's `on_failure` says otherwise; its
         results reach the next through `await context.results()`.
         """
-        made = await self.enqueue_many(chained(jobs), connection=connection)
+        made = await self.enqueue_many(chained(jobs), connection=connection, check=check)
         return [job.id for job in made]
 
 

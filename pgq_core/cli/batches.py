@@ -34,7 +34,7 @@ async def add(queries: Queries, jobs: TextIO, as_json: bool, **callbacks: str | 
 
     {"entrypoint": "resize", "payload": {"image": 7}, "priority": 1}
     """
-    options = {
+    options: dict[str, Any] = {
         name: read_callback(text, f"--{name.replace('_', '-')}") for name, text in callbacks.items()
     }
     async with registry_of(queries).batch(**options) as made:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pgq_core.borrowed import fetch
+from pgq_core.borrowed import fetch, fetch_sync
 from pgq_core.db import Driver
 from pgq_core.options import MAX_PAYLOAD
 from pgq_core.queries import schema
@@ -33,6 +33,10 @@ class Statements:
             async with self.driver.transaction() as own:
                 return list(await fetch(own, load(name, self.schema), values, self.schema))
         return list(await fetch(on or self.driver, load(name, self.schema), values, self.schema))
+
+    def call_sync(self, name: str, on: Any, /, **values: Any) -> list[Any]:
+        """The same on a connection that blocks: psycopg, or a Session of SQLAlchemy's."""
+        return list(fetch_sync(on, load(name, self.schema), values, self.schema))
 
     async def initialize(self) -> None:
         """Install or upgrade the tables; does nothing when they are current."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pgq_core.borrowed import fetch_sync
 from pgq_core.errors import InvalidInput
 from pgq_core.queries import rows
 from pgq_core.queries.base import Statements
-from pgq_core.sql import load
 
 
 class BatchProgress(NamedTuple):
@@ -42,10 +40,16 @@ class Flow(Statements):
 
     async def batch_progress(self, batch_id: int) -> BatchProgress:
         """How many of a batch's jobs have ended, and how. Raises InvalidInput."""
-        found = await self.call("batch_progress", batch=batch_id)
-        if not found:
-            raise InvalidInput(f"there is no batch {batch_id}; it goes with the last of its jobs")
-        return BatchProgress(*(found[0][count] for count in BatchProgress._fields))
+        return progress_in(await self.call("batch_progress", batch=batch_id), batch_id)
+
+    def make_batch_sync(self, ids: Sequence[int], callback: int | None, on: Any) -> int:
+        """`make_batch` on a connection that blocks."""
+        found = self.call_sync("make_batch", on, jobs=list(ids), callback=callback)
+        return int(found[0]["batch_id"])
+
+    def batch_progress_sync(self, batch_id: int, on: Any) -> BatchProgress:
+        """`batch_progress` on a connection that blocks. Raises InvalidInput."""
+        return progress_in(self.call_sync("batch_progress", on, batch=batch_id), batch_id)
 
     async def get_results(self, ids: Sequence[int]) -> dict[int, Any]:
         """The results of jobs that succeeded: id → result."""
@@ -58,6 +62,11 @@ class Flow(Statements):
 
     def depth_sync(self, queue: str, limit: int, on: Any) -> int:
         """The same on a connection that blocks."""
-        statement = load("depth", self.schema)
-        found = fetch_sync(on, statement, {"queue": queue, "limit": limit}, self.schema)
-        return int(found[0]["depth"])
+        return int(self.call_sync("depth", on, queue=queue, limit=limit)[0]["depth"])
+
+
+def progress_in(found: Sequence[Any], batch_id: int) -> BatchProgress:
+    """The row of batch_progress.sql. Raises InvalidInput when there is none."""
+    if not found:
+        raise InvalidInput(f"there is no batch {batch_id}; it goes with the last of its jobs")
+    return BatchProgress(*(found[0][count] for count in BatchProgress._fields))

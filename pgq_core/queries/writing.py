@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pgq_core.borrowed import fetch_sync
 from pgq_core.models import EnqueuedJob, Fellows, JobRow, NewJob, row_of
 from pgq_core.queries import rows
 from pgq_core.queries.base import Statements
-from pgq_core.sql import load
 
 
 class Writing(Statements):
@@ -61,7 +59,6 @@ class Writing(Statements):
         if not checked:
             return []
         if wanted := rows.predecessors(checked):
-            unknown = load("unknown_jobs", self.schema)
-            rows.check_known(fetch_sync(on, unknown, {"jobs": wanted}, self.schema))
+            rows.check_known(self.call_sync("unknown_jobs", on, jobs=wanted))
         name, values = rows.insertion(checked)
-        return rows.inserted(fetch_sync(on, load(name, self.schema), values, self.schema))
+        return rows.inserted(self.call_sync(name, on, **values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import json
@@ -75,7 +76,10 @@ class Task(Generic[P, R]):
         job = rehearsed_job(self._new(args, kwargs))
         async with opened(self.queuer.resources) as resources:
             context = rehearsed_context(job, self._queries(), resources, self.queuer.enqueue)
-            value = self.start(job, context)
+            if inspect.iscoroutinefunction(self.function):
+                value = self.start(job, context)
+            else:  # in a thread, as the worker does
+                value = await asyncio.to_thread(self.start, job, context)
             result: R = await value if inspect.isawaitable(value) else value
         return result
 

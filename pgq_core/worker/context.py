@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from pgq_core.borrowed import ending
 from pgq_core.errors import InvalidInput, LeaseLost
@@ -14,6 +15,8 @@ from pgq_core.outcomes import MAX_MESSAGE, Outcome, clean, encode_result
 from pgq_core.queries import Queries
 from pgq_core.worker.book import Book, Running
 from pgq_core.worker.flusher import arrays
+
+T = TypeVar("T")
 
 
 class Noted:
@@ -41,6 +44,7 @@ class Context:
         self._queries = queries
         self._worker_id = worker_id
         self._enqueue = enqueue
+        self._loop = running_loop()
         self.resources = resources
 
     @property
@@ -69,14 +73,31 @@ class Context:
         self._run.progress = (fraction, text)
         return Noted()
 
-    async def enqueue(self, entrypoint: str | NewJob, payload: Any = None, **options: Any) -> Any:
+    async def enqueue(self, entrypoint: str | NewJob, payload: Any = None, **options: Any) -> int:
         """Enqueue another job, with the options of `pgq.enqueue`; returns its id."""
-        return await self._enqueue(entrypoint, payload, **options)
+        return int(await self._enqueue(entrypoint, payload, **options))
 
     async def results(self) -> dict[int, Any]:
         """The results of the jobs this one waited for: id → result, of those that succeeded."""
         found = await self._queries.call("predecessors", id=self._run.job.id)
         return await self._queries.get_results([row["id"] for row in found])
+
+    def enqueue_sync(self, entrypoint: str | NewJob, payload: Any = None, **options: Any) -> int:
+        """`enqueue` for a plain function. Raises InvalidInput in a coroutine."""
+        return self._wait("enqueue", self.enqueue(entrypoint, payload, **options))
+
+    def results_sync(self) -> dict[int, Any]:
+        """`results` for a plain function. Raises InvalidInput in a coroutine."""
+        return self._wait("results", self.results())
+
+    def _wait(self, name: str, verb: Coroutine[Any, Any, T]) -> T:
+        """Let the worker's loop do it while this thread waits."""
+        if self._loop is None or running_loop() is not None:
+            verb.close()
+            raise InvalidInput(
+                f"{name}_sync() is for plain functions; here it is `await context.{name}(…)`"
+            )
+        return asyncio.run_coroutine_threadsafe(verb, self._loop).result()
 
     @asynccontextmanager
     async def transaction(
@@ -119,3 +140,11 @@ class Context:
         run.ended = 0.0
         if refused:
             raise LeaseLost(run.job.id, run.job.attempt)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread, if one is running."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

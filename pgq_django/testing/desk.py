@@ -85,7 +85,8 @@ class Desk:
         """Run the handler as the worker would, in this thread."""
         entry = self.pgq.registry.get(run.job.entrypoint)
         nobody: Any = None  # nor a thread: every handler registered here is a coroutine function
-        context = Context(run, self.book, nobody, self.worker, None, self._enqueue)
+        verbs = Verbs(self.using)
+        context = DeskContext(run, self.book, verbs, self.worker, None, self._enqueue)
         with boxed():
             outcome = async_to_sync(execute)(run, entry, (run.job, context), nobody)
         return outcome or Outcome(run.job, "lost")
@@ -97,10 +98,7 @@ class Desk:
         self.book.settle(run.lease)
 
     async def _enqueue(self, target: str | NewJob, payload: Any = None, **options: Any) -> int:
-        from pgq_django.enqueueing import enqueue_many  # noqa: PLC0415
-
-        new = target if isinstance(target, NewJob) else NewJob(target, payload, **options)
-        return (await sync_to_async(enqueue_many)([new], using=self.using))[0].id
+        return await sync_to_async(enqueued)(self.using, target, payload, **options)
 
     def _register(self) -> None:
         catalogue.import_tasks_modules()
@@ -112,6 +110,29 @@ class Desk:
                 self.pgq.registry.entrypoints[name] = entry
                 if policy.limited:
                     self.pgq.registry.limited.add(name)
+
+
+class DeskContext(Context):
+    """A context whose verbs run in the thread that holds the test's transaction."""
+
+    _queries: Verbs
+
+    async def results(self) -> dict[int, Any]:
+        return await sync_to_async(self.results_sync)()
+
+    def results_sync(self) -> dict[int, Any]:
+        return at_once(super().results())
+
+    def enqueue_sync(self, entrypoint: str | NewJob, payload: Any = None, **options: Any) -> int:
+        return enqueued(self._queries.using, entrypoint, payload, **options)
+
+
+def enqueued(using: str, target: str | NewJob, payload: Any = None, **options: Any) -> int:
+    """One job, on Django's connection."""
+    from pgq_django.enqueueing import enqueue_many  # noqa: PLC0415
+
+    new = target if isinstance(target, NewJob) else NewJob(target, payload, **options)
+    return enqueue_many([new], using=using)[0].id
 
 
 def here(policy: Policy, using: str) -> Any:

@@ -266,3 +266,4 @@ DESKS = [
     _desk("psycopg2", on_psycopg2, "psycopg2"),
     *SQLALCHEMY,
 ]
+BLOCKING = [desk for desk in DESKS if "async" not in str(desk.id).lower()]

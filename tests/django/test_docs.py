@@ -8,12 +8,16 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import django
 import pytest
 from django.core.management import call_command
 
+from pgq_django.testing import run_pending
 from tests.django.settings import database as entry_of
+from tests.django.shop import tasks
 
 README = Path(__file__).parents[2] / "README.md"
 PAGE = README.parent / "docs" / "django.md"
@@ -106,6 +110,19 @@ def test_the_readme(empty_database: str, tmp_path: Path) -> None:
     project.run("python manage.py pgq_worker --until-empty")
     states = "from pgq_django.models import Job; print(*Job.objects.values_list('state'))"
     assert project.run(f'python manage.py shell -v 0 -c "{states}"') == "('succeeded',)\n"
+
+
+def test_batches_and_chains(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's batch and chain run as they are printed, on tasks of a shop."""
+    text = PAGE.read_text(encoding="utf-8").partition("\n## Batches and chains\n")[2]
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code
+    shop: Any = ModuleType("shop.tasks")
+    shop.resize, shop.summary, shop.publish = tasks.add, tasks.collect, tasks.collect
+    monkeypatch.setitem(sys.modules, "shop", ModuleType("shop"))
+    monkeypatch.setitem(sys.modules, "shop.tasks", shop)
+    exec(compile(code[1], str(PAGE), "exec"), {"photos": [SimpleNamespace(id=7)]})
+    assert [ran.outcome for ran in run_pending()] == ["succeeded"] * 5
 
 
 def test_every_flag_is_explained() -> None:

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import connection
 
 import pgq_django
+from pgq_django.compat import task_backends
 from pgq_django.models import Attempt, Job, Schedule
 from pgq_django.verbs import Verbs, at_once
 from tests.django.processes import drain, worker
@@ -45,6 +46,20 @@ def test_garbage_collection_leaves_the_project_alone(db: Any) -> None:
     drain()
     found.refresh()
     assert found.return_value > 10_000
+
+
+def test_a_batch_and_its_callback(db: Any) -> None:
+    """A worker runs a batch of tasks, then its callbacks, plain or not, which read the results."""
+    with pgq_django.batch(on_done=tasks.collect, on_success=tasks.read_and_ask) as batch:
+        for number in (1, 2, 3):
+            batch.add(tasks.add, args=[number])
+    drain()
+    plain, coroutine = (
+        task_backends["default"].get_result(f"pgq-{id_}") for id_ in batch.callback_ids
+    )
+    assert plain.return_value == [1, 2, 3]
+    assert sorted(coroutine.return_value[0]) == [1, 2, 3]
+    assert state(coroutine.return_value[1]) == "succeeded"
 
 
 def test_a_failing_task_is_retried_and_keeps_every_error(db: Any) -> None:

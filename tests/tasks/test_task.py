@@ -203,6 +203,18 @@ async def test_call_hands_in_a_context(pgq: PgQueuer, conn: asyncpg.Connection[A
     assert await conn.fetchval("SELECT to_regclass('kept') IS NOT NULL")
 
 
+async def test_call_runs_plain_functions_in_a_thread(pgq: PgQueuer) -> None:
+    """In `.call` a plain function may wait for its context, as in a worker's thread."""
+
+    @pgq.task()
+    def ask(context: Context) -> tuple[dict[int, Any], int]:
+        return context.results_sync(), context.enqueue_sync("ask", {})
+
+    results, asked = await ask.call()
+    assert results == {}
+    assert (await pgq.queries.get_job(asked)).entrypoint == "ask"
+
+
 def test_what_cannot_be_a_task() -> None:
     """What cannot be checked is refused when it is registered, with the way out."""
     pgq = PgQueuer()

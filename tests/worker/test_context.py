@@ -57,6 +57,38 @@ async def test_progress_out_of_range_is_refused(pgq: PgQueuer) -> None:
     assert "1.5" in job.error["message"]
 
 
+async def test_plain_functions_use_the_context(pgq: PgQueuer, conn: Connection) -> None:
+    """A plain function enqueues and reads results through its context, as a coroutine does."""
+
+    @pgq.entrypoint("one")
+    def one(job: Job, context: Context) -> int:
+        two = NewJob("two", after=[context.job.id])
+        return int(context.enqueue_sync(two))
+
+    @pgq.entrypoint("two")
+    def two(job: Job, context: Context) -> Any:
+        return list(context.results_sync().values())
+
+    first = await pgq.enqueue("one")
+    async with working(pgq):
+        second = (await pgq.queries.wait(first, 15)).result
+        assert (await pgq.queries.wait(second, 15)).result == [second]
+
+
+@pytest.mark.parametrize("verb", ["results", "enqueue"])
+async def test_coroutines_are_told_to_await(pgq: PgQueuer, verb: str) -> None:
+    """The forms for plain functions would stop the loop of a coroutine; it is told what to use."""
+
+    @pgq.entrypoint("work", max_attempts=1)
+    async def work(job: Job, context: Context) -> None:
+        getattr(context, f"{verb}_sync")(*(["work"] if verb == "enqueue" else []))
+
+    async with working(pgq):
+        job = await pgq.queries.wait(await pgq.enqueue("work"), 15)
+    assert job.error is not None
+    assert f"await context.{verb}(" in job.error["message"]
+
+
 async def test_resources_are_open_while_the_worker_runs(database: str) -> None:
     """`PgQueuer(resources=…)` opens them when the worker starts and closes them at its end."""
     events: list[str] = []

@@ -11,8 +11,8 @@ from typing import Any
 import pgq_django
 from pgq_core import Cancel, Retry, Snooze
 from pgq_core.logs import JobLogs
+from pgq_django import current_context
 from pgq_django.compat import NATIVE
-from pgq_django.worker.attempt import current_context
 from tests.django.shop.models import Note
 
 if NATIVE:
@@ -216,3 +216,18 @@ def look_and_return() -> None:
 async def sleep_long() -> None:
     """Never end by itself."""
     await asyncio.Event().wait()
+
+
+@task
+def collect() -> list[Any]:
+    """What the jobs that it waited for have returned."""
+    return sorted(current_context().results_sync().values())
+
+
+@task
+async def read_and_ask() -> list[Any]:
+    """The same from the loop; and a further job."""
+    context = current_context()
+    payload = {"args": [1], "kwargs": {}}
+    asked = await context.enqueue("tests.django.shop.tasks.add", payload)
+    return [list((await context.results()).values()), asked]

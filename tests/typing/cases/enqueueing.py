@@ -16,5 +16,11 @@ async def program(pgq: PgQueuer, connection: Any) -> None:
     await pgq.enqueue("greet", priority="high")  # E: Argument "priority" to "enqueue"
     pgq.enqueue_sync("greet", unique_key="1", connection=connection)
     pgq.enqueue_sync("greet")  # E: Missing named argument "connection"
+    with pgq.batch_sync(on_done=NewJob("greet"), connection=connection) as batch:
+        batch.add("greet", 1)
+        reveal_type(batch.progress().done)  # E: Revealed type is "bool"
+    pgq.batch_sync()  # E: Missing named argument "connection"
+    ids = pgq.chain_sync(NewJob("a"), connection=connection)
+    reveal_type(ids)  # E: Revealed type is "list[int]"
     async with PgQueuer.connect() as own:
         reveal_type(own)  # E: Revealed type is "pgq_core.app.pgqueuer.PgQueuer"
