@@ -34,6 +34,10 @@ async def perform(
         stage = Stage(server, keep or Path(folder), seed)
         drained = await play(stage, seconds, faults, processes)
         facts, version = await look(stage)
+        if stage.queued:
+            stage.notes.append(
+                f"behind `rebuild` statements waited up to {stage.queued:.1f} s for a table's lock"
+            )
         if keep is not None:
             facts.write(keep)
         story = read(stage.path)

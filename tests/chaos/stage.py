@@ -55,6 +55,7 @@ class Stage:
     producers: list[Seat] = field(default_factory=list)
     occurred: list[Occurrence] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    queued: float = 0.0  # the most seconds a statement waited for a table's lock behind a rebuild
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     roads: Roads = field(init=False)
     log: Log = field(init=False)
