@@ -14,5 +14,11 @@ class PgqConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from pgq_django import checks  # noqa: F401, PLC0415  (needs the app registry)
+        """Register the system checks, and what `migrate` does where migrations are off."""
+        # These need the app registry.
+        from django.db.models.signals import pre_migrate  # noqa: PLC0415
+
+        from pgq_django import checks  # noqa: F401, PLC0415
+        from pgq_django.install import install_unmigrated  # noqa: PLC0415
+
+        pre_migrate.connect(install_unmigrated, sender=self)

@@ -22,10 +22,10 @@ from pgq_django.compat import (
     TaskResultStatus,
     task_enqueued,
 )
-from pgq_django.databases import warn_if_elsewhere
+from pgq_django.databases import database_of, our_backends, warn_if_elsewhere
 from pgq_django.enqueueing import insert_one
 from pgq_django.jobs import job_of
-from pgq_django.results import load, result_id
+from pgq_django.results import load, load_any, result_id
 from pgq_django.task import PgqTask, options_of, variant
 from pgq_django.task_options import NAMES, TaskOptions
 from pgq_django.tracing import traced
@@ -71,14 +71,17 @@ class PgqBackend(BaseTaskBackend):
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Result:
         """Insert the job now, in whatever transaction is open. Raises before any SQL."""
-        result = self._store(task, args, kwargs)
-        task_enqueued.send_robust(type(self), task_result=result)
+        result, fresh = self._store(task, args, kwargs)
+        if fresh:
+            task_enqueued.send_robust(type(self), task_result=result)
         return result
 
     async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> Result:
         """The same on the same connection, so that it stays in the same transaction."""
-        result = await sync_to_async(self._store, thread_sensitive=True)(task, args, kwargs)
-        await task_enqueued.asend_robust(type(self), task_result=result)
+        store = sync_to_async(self._store, thread_sensitive=True)
+        result, fresh = await store(task, args, kwargs)
+        if fresh:
+            await task_enqueued.asend_robust(type(self), task_result=result)
         return result
 
     def get_result(self, result_id: str) -> Result:
@@ -91,7 +94,8 @@ class PgqBackend(BaseTaskBackend):
 
         return list(check_backend(self))
 
-    def _store(self, task: Any, args: Any, kwargs: Any) -> Result:
+    def _store(self, task: Any, args: Any, kwargs: Any) -> tuple[Result, bool]:
+        """The result, and whether the job is new: a duplicate is the job that holds the key."""
         self.validate_task(task)
         catalogue.check_path(task)
         arguments = normalized(task.func, args, kwargs)
@@ -99,9 +103,9 @@ class PgqBackend(BaseTaskBackend):
         warn_if_elsewhere(self.database)
         stored = insert_one(self.database, row)
         if not stored.fresh:
-            return load(self, result_id(stored.id))
+            return load_any(self.database, stored.id, self._same_queue()), False
         run_after = stored.run_at if isinstance(task.run_after, timedelta) else task.run_after
-        return TaskResult(
+        made: Result = TaskResult(
             task=variant(task, run_after=run_after, backend=self.alias),
             id=result_id(stored.id),
             status=TaskResultStatus.READY,
@@ -115,3 +119,9 @@ class PgqBackend(BaseTaskBackend):
             errors=[],
             worker_ids=[],
         )
+        return made, True
+
+    def _same_queue(self) -> list[str]:
+        """The backends whose jobs share our keys, this one first."""
+        others = (alias for alias, _ in our_backends() if database_of(alias) == self.database)
+        return [self.alias, *(alias for alias in others if alias != self.alias)]

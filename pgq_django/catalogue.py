@@ -17,6 +17,7 @@ from django.utils.module_loading import module_has_submodule
 
 from pgq_django.compat import InvalidTask, is_task
 from pgq_django.exceptions import TaskGone
+from pgq_django.task import options_of
 from pgq_django.task_options import TaskOptions
 
 log = logging.getLogger("pgq_django")
@@ -61,6 +62,18 @@ def find(path: str) -> Any:
     if not is_task(found):
         raise TaskGone(f"{path!r} is not a task (is it decorated with @task?)")
     return found
+
+
+def serving(path: str) -> Any:
+    """The Task at a path, or the one that stood there before it was renamed. Raises TaskGone."""
+    try:
+        return find(path)
+    except TaskGone:
+        import_tasks_modules()
+        for task in known():
+            if path in options_of(task).aliases:
+                return task
+        raise
 
 
 def import_tasks_modules() -> dict[str, Exception]:

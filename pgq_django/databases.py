@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -45,6 +46,25 @@ def options_of_backend(backend: str | None = None) -> dict[str, Any]:
 def database_of(backend: str | None = None) -> str:
     """The alias of a Tasks backend's database."""
     return str(options_of_backend(backend).get("database", DEFAULT_DB_ALIAS))
+
+
+def home_of(stated: str, using: str) -> str:
+    """The alias that a job's own transactions are on: the one its backend states, where that
+    reaches the database which the worker serves by `using`, else `using`."""
+    if stated == using or stated not in connections.settings:
+        return using
+    return stated if same_place(stated, using) else using
+
+
+@cache
+def same_place(one: str, other: str) -> bool:
+    """Whether two aliases lead to one database, be it through a pooler."""
+    found = []
+    for alias in (one, other):
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT pg_postmaster_start_time(), current_database()")
+            found.append(cursor.fetchone())
+    return bool(found[0] == found[1])
 
 
 def warn_if_elsewhere(using: str) -> None:

@@ -78,7 +78,8 @@ def enqueue_on_commit(
     after: str | None = None,
     **options: Any,
 ) -> OnCommit:
-    """Enqueue after the open transaction has committed; at once when there is none.
+    """Enqueue after the open transaction has committed; at once when there is none, and then what
+    goes wrong is raised.
 
     `after` is the alias whose commit counts, by default the one with a transaction open. A process
     that dies between COMMIT and the callback loses the job; plain `enqueue` does not. Takes what
@@ -93,7 +94,11 @@ def enqueue_on_commit(
         made = insert(alias, [checked])[0]
         handle.id, handle.fresh = made.id, made.fresh
 
-    transaction.on_commit(enqueue_now, using=after or open_alias(alias), robust=True)
+    waited_for = after or open_alias(alias)
+    if transaction.get_autocommit(waited_for):
+        enqueue_now()
+    else:
+        transaction.on_commit(enqueue_now, using=waited_for, robust=True)
     return handle
 
 

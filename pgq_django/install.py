@@ -1,4 +1,4 @@
-"""The migration operation: the core's own SQL, run by Django's schema editor."""
+"""The core's own SQL, run by Django's schema editor: a migration's operation."""
 
 # ruff: noqa: ARG002  (the signatures are Django's)
 
@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import router
+from django.db import connections, router
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-from pgq_core.migrations import drop_script, upgrade_script
+from pgq_core.migrations import VERSION, drop_script, upgrade_script
 from pgq_core.sql import quote
 from pgq_django.schema import schema_of
 
@@ -35,14 +36,8 @@ class InstallVersion(Operation):
     def database_forwards(
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
     ) -> None:
-        if not concerns_us(app_label, schema_editor.connection):
-            return
-        schema = schema_of(schema_editor.connection.alias)
-        found = installed(schema_editor, schema)
-        if found < self.version:
-            script = upgrade_script(schema, found, self.version)
-            create = f"CREATE SCHEMA IF NOT EXISTS {quote(schema)};\n"
-            run(schema_editor, (create if schema != "public" else "") + script)
+        if concerns_us(app_label, schema_editor.connection):
+            take_to(self.version, schema_editor)
 
     def database_backwards(
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
@@ -52,6 +47,25 @@ class InstallVersion(Operation):
 
     def describe(self) -> str:
         return f"Install version {self.version} of the job queue's tables"
+
+
+def install_unmigrated(sender: Any, using: str, **_: Any) -> None:
+    """Before `migrate` in a project that turns migrations off, as test suites do: what Django would
+    make of the models alone is no queue."""
+    module, _explicit = MigrationLoader.migrations_module(sender.label)
+    if module is None and concerns_us(sender.label, connections[using]):
+        with connections[using].schema_editor() as schema_editor:
+            take_to(VERSION, schema_editor)
+
+
+def take_to(version: int, schema_editor: Any) -> None:
+    """Install or upgrade, unless the schema is there already."""
+    schema = schema_of(schema_editor.connection.alias)
+    found = installed(schema_editor, schema)
+    if found < version:
+        script = upgrade_script(schema, found, version)
+        create = f"CREATE SCHEMA IF NOT EXISTS {quote(schema)};\n"
+        run(schema_editor, (create if schema != "public" else "") + script)
 
 
 def concerns_us(app_label: str, connection: Any) -> bool:

@@ -16,7 +16,7 @@ from pgq_core.errors import InvalidInput
 from pgq_django.arguments import Arguments, normalized, shown
 from pgq_django.compat import is_task
 from pgq_django.priorities import to_pgq
-from pgq_django.task import PgqTask, options_of
+from pgq_django.task import PgqTask, defaults_of, options_of
 from pgq_django.task_options import TaskOptions
 
 BACKEND = "backend"  # the header that names the Tasks backend
@@ -48,7 +48,7 @@ def job(
 def job_of(task: Any, arguments: Arguments, **options: Any) -> NewJob:
     """The job for a task, with the task's own options where the call says nothing."""
     args, kwargs = arguments
-    stated = options_of(task)
+    stated = defaults_of(task).merged(options_of(task))
     headers = {**(options.pop("headers", None) or {}), BACKEND: task.backend}
     own: dict[str, Any] = {
         "priority": to_pgq(task.priority),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from pgq_core.queries.rows import headers_of
@@ -17,6 +18,7 @@ from pgq_django.compat import (
     TaskResultStatus,
 )
 from pgq_django.exceptions import TaskGone
+from pgq_django.jobs import BACKEND
 from pgq_django.priorities import to_django
 from pgq_django.statements import Row, decoded, octets, run
 from pgq_django.task import PgqTask, variant
@@ -51,15 +53,34 @@ def load(backend: Any, result: str) -> Result:
     """The result of a job that this backend enqueued."""
     job = job_id(result)
     rows = run(backend.database, "job_result", id=job)
-    headers = headers_of(job, rows[0]["headers"]) if rows else {}
-    if headers.get("backend") != backend.alias:
+    if not rows:
         raise TaskResultDoesNotExist(result)
-    attempts = run(backend.database, "get_attempts", id=job)
-    return build(rows[0], attempts, backend.alias)
+    task = task_of(rows[0])
+    if backend_of(rows[0], task) != backend.alias:
+        raise TaskResultDoesNotExist(result)
+    return build(rows[0], run(backend.database, "get_attempts", id=job), backend.alias, task)
 
 
-def build(row: Row, attempts: list[Row], alias: str) -> Result:
-    """A TaskResult from a row of job_result.sql and the job's attempts."""
+def load_any(database: str, job: int, backends: Collection[str]) -> Result:
+    """The result of a job whichever of these backends it belongs to, the first when to none.
+    Raises TaskResultDoesNotExist."""
+    rows = run(database, "job_result", id=job)
+    if not rows:
+        raise TaskResultDoesNotExist(result_id(job))
+    task = task_of(rows[0])
+    alias = backend_of(rows[0], task)
+    alias = alias if alias in backends else next(iter(backends))
+    return build(rows[0], run(database, "get_attempts", id=job), alias, task)
+
+
+def backend_of(row: Row, task: AnyTask) -> str:
+    """The backend a job belongs to; one that was not enqueued by Django to its task's."""
+    found = headers_of(row["id"], row["headers"]).get(BACKEND)
+    return found if isinstance(found, str) else task.backend
+
+
+def build(row: Row, attempts: list[Row], alias: str, task: AnyTask) -> Result:
+    """A TaskResult from a row of job_result.sql, the job's attempts and its task."""
     args, kwargs = arguments_in(octets(row["payload"]))
     status = STATUS.get(row["state"], TaskResultStatus.READY)
     finished = attempts[-1] if attempts and row["state"] in STATUS and not running(row) else None
@@ -67,7 +88,7 @@ def build(row: Row, attempts: list[Row], alias: str) -> Result:
     if running(row) and row["claimed_at"] is not None:
         starts.append(row["claimed_at"])
     result: Result = TaskResult(
-        task=task_of(row, alias),
+        task=variant_of(row, alias, task),
         id=result_id(row["id"]),
         status=status,
         enqueued_at=row["created_at"],
@@ -106,25 +127,30 @@ def workers_of(row: Row, attempts: list[Row]) -> list[str]:
     return [*ids, str(row["running_on"])] if running(row) else ids
 
 
-def task_of(row: Row, alias: str) -> AnyTask:
-    """The variant that was enqueued. Raises TaskResultDoesNotExist when its function is gone."""
+def task_of(row: Row) -> AnyTask:
+    """The task of a job. Raises TaskResultDoesNotExist when its function is gone."""
     try:
-        base = catalogue.find(row["entrypoint"])
+        found: AnyTask = catalogue.serving(row["entrypoint"])
     except TaskGone as error:
         raise TaskResultDoesNotExist(
             f"{result_id(row['id'])}: its task is gone: {error}"
         ) from error
+    return found
+
+
+def variant_of(row: Row, alias: str, task: AnyTask) -> AnyTask:
+    """The variant that was enqueued."""
     changes = {
         "priority": to_django(row["priority"]),
         "queue_name": row["queue"],
         "run_after": row["run_at"],
         "backend": alias,
     }
-    if isinstance(base, PgqTask):
+    if isinstance(task, PgqTask):
         for name in ("max_attempts", "timeout"):
             if row[name] is not None:
                 changes[name] = row[name]
-    found: AnyTask = variant(base, **changes)
+    found: AnyTask = variant(task, **changes)
     return found
 
 

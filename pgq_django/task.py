@@ -6,8 +6,10 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pgq_django.compat import Task
+from pgq_django.compat import Task, task_backends
 from pgq_django.task_options import NAMES, BackoffRule, Errors, Key, TaskOptions, of_function
+
+TRAVEL = ("max_attempts", "timeout", "unique", "concurrency_key")  # in a job's own row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +46,12 @@ class PgqTask(Task):  # type: ignore[misc, type-arg, unused-ignore]
             run_after=run_after,  # type: ignore[arg-type, unused-ignore]
             backend=backend,
         )
-        unknown = sorted(set(extras) - set(NAMES))
-        if unknown:
-            raise TypeError(f"using() got an unexpected keyword argument {unknown[0]!r}")
+        for name in sorted(set(extras) - set(TRAVEL)):
+            if name not in NAMES:
+                raise TypeError(f"using() got an unexpected keyword argument {name!r}")
+            raise TypeError(
+                f"using({name}=…): this holds for every job of a task; state it at @task"
+            )
         made: PgqTask = replace(changed, **extras) if extras else changed
         return made
 
@@ -55,6 +60,12 @@ def options_of(task: Any) -> TaskOptions:
     """A task's options: stated at its function, overruled by its own fields. Any Task will do."""
     own = TaskOptions(**{name: getattr(task, name) for name in NAMES if hasattr(task, name)})
     return of_function(task.func).merged(own)
+
+
+def defaults_of(task: Any) -> TaskOptions:
+    """What the task's backend says for tasks that state nothing; another backend says nothing."""
+    stated = getattr(task_backends[task.backend], "task_options", None)
+    return stated if isinstance(stated, TaskOptions) else TaskOptions()
 
 
 def variant(base: Any, **changes: Any) -> Any:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
@@ -16,12 +13,11 @@ from pgq_core.app import PgQueuer
 from pgq_core.cli.group import Where
 from pgq_core.cli.target import load, registry_of
 from pgq_core.errors import NotBound
+from pgq_core.leaving import leave_hard, stopped_by_signals
 from pgq_core.memory import set_aside
 from pgq_core.options import WorkerOptions
 
 log = logging.getLogger("pgq_core.cli")
-
-STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(target: str, where: Where, options: WorkerOptions, tether: int | None = None) -> int:
@@ -62,34 +58,6 @@ def bound(pgq: PgQueuer) -> bool:
 
 
 @contextmanager
-def stopped_by_signals(pgq: PgQueuer) -> Iterator[None]:
-    """The first signal stops claiming, the second gives running jobs back, the third kills."""
-    loop = asyncio.get_running_loop()
-    seen: list[int] = []
-
-    def receive(number: int, _frame: object) -> None:
-        # Not the loop's own handlers: a handler that blocks the loop would keep them from counting.
-        seen.append(number)
-        if len(seen) > 2:
-            os._exit(128 + number)
-        loop.call_soon_threadsafe(stop, pgq, number, len(seen) > 1)
-
-    before = {number: signal.signal(number, receive) for number in STOPS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def stop(pgq: PgQueuer, number: int, now: bool) -> None:
-    """Tell the worker, and say what happens next."""
-    how = "giving running jobs back" if now else "letting running jobs finish (again: at once)"
-    log.info("%s: %s", signal.Signals(number).name, how)
-    pgq.stop(now=now)
-
-
-@contextmanager
 def tethered(pgq: PgQueuer, channel: socket.socket | None) -> Iterator[None]:
     """Tell the supervisor that we are up; stop when it is gone, however it went."""
     if channel is None:
@@ -108,11 +76,3 @@ def tethered(pgq: PgQueuer, channel: socket.socket | None) -> Iterator[None]:
         yield
     finally:
         loop.remove_reader(channel)
-
-
-def leave_hard() -> None:
-    """End the process although a thread or a coroutine does not stop; its job is given back."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(0)

@@ -27,9 +27,13 @@ class Presence:
         self._lease = lease
         self._interval = lease / 3
         self._name = f"{socket.gethostname()}:{os.getpid()}"
-        self._info = json.dumps(info)
+        self.introduce(info)
         self._pulse = pulse
         self._tell = tell
+
+    def introduce(self, info: dict[str, Any]) -> None:
+        """What others are told of us, from the next beat on."""
+        self._info = json.dumps(info)
 
     async def register(self, connection: Any) -> None:
         """Become a worker, unless we are one already."""

@@ -22,6 +22,7 @@ beaten AS (
     )
     ON CONFLICT (worker_id) DO UPDATE SET
         beat_at = clock_timestamp(),
+        info = excluded.info,
         stalled_seconds = excluded.stalled_seconds,
         running = excluded.running,
         listener = excluded.listener,

@@ -69,12 +69,7 @@ class Crew:
         """Check the schema, register the process, start the tasks."""
         await worker.queries.check()
         options = worker.options
-        info = {
-            "entrypoints": sorted(worker.registry.entrypoints),
-            "queues": None if options.queues is None else list(options.queues),
-            "concurrency": options.concurrency,
-            "schedules": sorted(worker.registry.schedules),
-        }
+        info = info_of(worker)
         direct = None if options.listen_dsn is None else connector(options.listen_dsn)
         sentinel = Sentinel(
             worker.queries, options.lease, info, worker.ear.hear, options.listen, direct
@@ -228,3 +223,14 @@ async def declare_limits(queries: Queries, registry: Registry) -> None:
         bursts=[rate.burst if rate else 1 for rate in rates],
         per_keys=[rate is not None and rate.per_key for rate in rates],
     )
+
+
+def info_of(worker: Worker) -> dict[str, Any]:
+    """What its row says of a worker: whom it serves, and how."""
+    options, registry = worker.options, worker.registry
+    return {
+        "entrypoints": sorted(registry.entrypoints),
+        "queues": None if options.queues is None else list(options.queues),
+        "concurrency": options.concurrency,
+        "schedules": sorted(registry.schedules),
+    }

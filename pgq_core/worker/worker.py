@@ -17,7 +17,7 @@ from pgq_core.registry import Registry
 from pgq_core.worker.book import Book
 from pgq_core.worker.claimer import DueMark
 from pgq_core.worker.claims import Claims
-from pgq_core.worker.crew import TROUBLE, Crew, declare_limits
+from pgq_core.worker.crew import TROUBLE, Crew, declare_limits, info_of
 from pgq_core.worker.ear import Ear
 from pgq_core.worker.flusher import Entry
 from pgq_core.worker.lanes import Lanes
@@ -147,6 +147,7 @@ class Worker:
 
     async def serve_more(self) -> None:
         """The registry has grown while we run: declare its limits, and look at its lanes."""
+        self.crew.sentinel.presence.introduce(info_of(self))
         await declare_limits(self.queries, self.registry)
         self.news.directory_at, self.pace.next_look = 0.0, 0.0
         self.ear.woken.set()

@@ -16,6 +16,7 @@ from pgq_core.worker.completion import worker_of
 from pgq_django import statements
 from pgq_django.compat import Result, TaskResult, TaskResultStatus, task_backends
 from pgq_django.connections import tidy_connections
+from pgq_django.databases import home_of
 from pgq_django.priorities import to_django
 from pgq_django.results import arguments_in, build, result_id
 from pgq_django.task import variant
@@ -61,9 +62,11 @@ def handler_of(policy: Policy, using: str) -> Handler:
 def attempt_at(policy: Policy, job: Job, context: Any, using: str) -> Attempt:
     """An attempt at a claimed job; from the second on its result holds the earlier ones."""
     alias = job.headers.get("backend") or policy.task.backend
+    using = home_of(getattr(task_backends[alias], "database", using), using)
     if job.attempt > 1:
         row = statements.run(using, "job_result", id=job.id)[0]
-        result = build(row, statements.run(using, "get_attempts", id=job.id), alias)
+        attempts = statements.run(using, "get_attempts", id=job.id)
+        result = build(row, attempts, alias, policy.task)
     else:
         result = first_result(policy.task, job, alias, str(worker_of(context)))
     sender = type(task_backends[alias])

@@ -21,10 +21,8 @@ from pgq_core.options import EntrypointOptions
 from pgq_core.outcomes import Outcome
 from pgq_core.retries import delay_after
 from pgq_core.worker.completion import spent
-from pgq_django.compat import task_backends
 from pgq_django.priorities import to_pgq
-from pgq_django.task import options_of
-from pgq_django.task_options import TaskOptions
+from pgq_django.task import defaults_of, options_of
 
 log = logging.getLogger("pgq_django")
 
@@ -163,12 +161,6 @@ class Policy:
         if callable(rule) and not isinstance(rule, Backoff):
             return seconds(rule(failures))
         return delay_after(Backoff() if rule is None else rule, failures)
-
-
-def defaults_of(task: Any) -> TaskOptions:
-    """What the task's backend says for tasks that state nothing; another backend says nothing."""
-    stated = getattr(task_backends[task.backend], "task_options", None)
-    return stated if isinstance(stated, TaskOptions) else TaskOptions()
 
 
 def classes(errors: Any) -> tuple[type[BaseException], ...]:

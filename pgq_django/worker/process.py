@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import sys
 import threading
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from django.db import connections
 
 from pgq_core import PgQueuer
 from pgq_core.hooks import Hook
+from pgq_core.leaving import leave_hard, stopped_by_signals
 from pgq_core.logs import JobLogs
 from pgq_core.memory import set_aside
 from pgq_core.options import WorkerOptions
@@ -50,7 +48,6 @@ class Process:
         self.discovery = Discovery(
             self.pgq, settings.database, schedules=settings.options.schedules
         )
-        self.signals = 0
         self._loop: asyncio.AbstractEventLoop
 
     def run(self) -> None:
@@ -61,13 +58,10 @@ class Process:
             asyncio.run(self._serve())
         if any(thread.name.startswith("pgq-handler") for thread in threading.enumerate()):
             log.error("a task does not stop; leaving without it")
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+            leave_hard()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._hear_signals()
         if self.settings.tether is not None:
             self._loop.add_reader(self.settings.tether, self._orphaned, self.settings.tether)
         async with AsyncExitStack() as stack:
@@ -80,22 +74,21 @@ class Process:
             for side in (self.discovery.run(worker), health):
                 task = self._loop.create_task(side)
                 stack.callback(task.cancel)
+            stack.enter_context(self._stopped())
             await self.pgq.run_worker(worker)
+            if worker.book.running:  # else this loop would wait for them before it ends
+                log.error("a task does not stop; leaving without it")
+                leave_hard()
 
-    def _hear_signals(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._loop.add_signal_handler(number, self._on_signal)
+    def _stopped(self) -> AbstractContextManager[None]:
+        main = threading.current_thread() is threading.main_thread()
+        return stopped_by_signals(self.pgq) if main else nullcontext()
 
     def _orphaned(self, tether: int) -> None:
         """The supervisor is gone, however it went."""
         self._loop.remove_reader(tether)
         log.warning("the supervisor is gone: stopping")
         self.pgq.stop()
-
-    def _on_signal(self) -> None:
-        self.signals += 1
-        self.pgq.stop(now=self.signals > 1)
 
 
 def pooler(using: str) -> dict[str, Any]:

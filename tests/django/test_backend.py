@@ -90,6 +90,53 @@ def test_another_backends_result_is_not_ours(db: Any) -> None:
             task_backends["default"].get_result(result.id)
 
 
+def test_a_duplicate_across_backends(db: Any) -> None:
+    """A unique job's duplicate gives the job that holds the key, whichever way that came, and
+    `task_enqueued` is sent once."""
+    two = {name: {"BACKEND": BACKEND, "QUEUES": []} for name in ("default", "bulk")}
+    sent: list[str] = []
+
+    def receive(task_result: Any, **_: Any) -> None:
+        sent.append(task_result.id)
+
+    task_enqueued.connect(receive)
+    try:
+        with override_settings(TASKS=two):
+            first = tasks.only_one.using(backend="bulk").enqueue("a")
+            assert tasks.only_one.enqueue("a") == first
+            assert async_to_sync(tasks.only_one.aenqueue)("a").backend == "bulk"
+    finally:
+        task_enqueued.disconnect(receive)
+    assert sent == [first.id]
+    with override_settings(TASKS={"default": two["default"]}):  # the other backend is gone
+        assert tasks.only_one.enqueue("a").id == first.id
+
+
+def test_jobs_from_elsewhere_have_results(db: Any) -> None:
+    """A task's job that was enqueued by name, or by SQL, belongs to the task's own backend."""
+    made = pgq_django.enqueue("tests.django.shop.tasks.add", {"args": [1], "kwargs": {}})
+    run_pending()
+    assert task_backends["default"].get_result(f"pgq-{made}").return_value == 1
+
+
+@pytest.mark.parametrize("name", ["atomic", "backoff", "concurrency_limit", "rate_limit"])
+def test_what_holds_for_a_task_is_no_option_of_a_job(name: str) -> None:
+    """`using()` refuses what a job's row cannot carry, and says where to state it."""
+    with pytest.raises(TypeError, match=rf"using\({name}=…\).*state it at @task"):
+        tasks.add.using(**{name: 1})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'fluff'"):
+        tasks.add.using(fluff=1)
+
+
+def test_a_backends_keys(db: Any) -> None:
+    """`unique` and `concurrency_key` in a backend's OPTIONS hold for tasks that state none."""
+    options = {"unique": True, "concurrency_key": "one"}
+    with override_settings(TASKS={"default": {"BACKEND": BACKEND, "OPTIONS": options}}):
+        first = tasks.add.enqueue(1)
+        assert tasks.add.enqueue(1).id == first.id != tasks.add.enqueue(2).id
+    assert {job.concurrency_key for job in JobBody.objects.all()} == {"one"}
+
+
 def test_validation_happens_at_enqueue(db: Any) -> None:
     """A task that today's settings refuse is refused at enqueue, before any SQL."""
     variant = tasks.add.using(queue_name="elsewhere")

@@ -107,6 +107,18 @@ def test_on_commit(db: Any) -> None:
     assert handle.id is None
 
 
+def test_on_commit_outside_a_transaction(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an open transaction the job is enqueued at once, and an error is the caller's."""
+    assert pgq_django.enqueue_on_commit(add, args=[1]).id == 1
+
+    def refuse(*_: Any) -> None:
+        raise LookupError
+
+    monkeypatch.setattr("pgq_django.enqueueing.insert", refuse)
+    with pytest.raises(LookupError):
+        pgq_django.enqueue_on_commit(add, args=[1])
+
+
 def test_on_commit_is_robust(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """When enqueueing after the commit fails, it is logged and later callbacks still run."""
     ran: list[str] = []

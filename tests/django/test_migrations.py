@@ -8,7 +8,9 @@ import pytest
 from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
+from django.test import override_settings
 
+import pgq_django
 from pgq_core.errors import SchemaMissing
 from pgq_core.migrations import VERSION
 from tests.django.support import alias_on, on_core, scalar
@@ -45,6 +47,15 @@ def test_django_recognises_what_the_core_installed(database: str) -> None:
     with alias_on(database) as other:
         migrate("other")
         assert scalar(other, "SELECT count(*) FROM pgq_jobs") == 1
+
+
+def test_without_migrations(empty_database: str) -> None:
+    """Where migrations are off, as in many test suites, `migrate` makes the queue all the same."""
+    with alias_on(empty_database), override_settings(MIGRATION_MODULES={"pgq_django": None}):
+        for _ in range(2):
+            call_command("migrate", database="other", run_syncdb=True, verbosity=0)
+        assert pgq_django.enqueue("name", using="other") == 1
+    on_core(empty_database, "check")
 
 
 def test_the_migration_is_reversible(empty_database: str) -> None:

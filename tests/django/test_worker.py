@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 import pgq_django
 from pgq_django.compat import task_backends
 from pgq_django.models import Attempt, Job, Schedule
+from pgq_django.models import Worker as WorkerRow
 from pgq_django.verbs import Verbs, at_once
 from tests.django.processes import drain, worker
 from tests.django.shop import tasks
@@ -174,10 +176,13 @@ def test_a_module_that_fails_is_tried_again(db: Any, tmp_path: Path) -> None:
 
 
 def test_a_task_outside_a_tasks_module_is_found(db: Any) -> None:
-    """A task of an installed app runs even if no `tasks` module imports its module."""
-    made = pgq_django.enqueue("tests.django.shop.elsewhere.hidden", {"args": [4], "kwargs": {}})
-    with worker():
+    """A task of an installed app runs even if no `tasks` module imports its module; from the next
+    beat on the worker's row names it."""
+    name = "tests.django.shop.elsewhere.hidden"
+    made = pgq_django.enqueue(name, {"args": [4], "kwargs": {}})
+    with worker("--lease", "3"):
         until(lambda: state(made) == "succeeded")
+        until(lambda: name in WorkerRow.objects.get().info["entrypoints"])
     assert Attempt.objects.get(job_id=made).result == 5
 
 
@@ -186,6 +191,16 @@ def test_a_renamed_task_runs_its_old_jobs(db: Any) -> None:
     made = pgq_django.enqueue("shop.old_name", {"args": ["renamed"], "kwargs": {}})
     drain()
     assert state(made) == "succeeded"
+
+
+def test_a_renamed_task_is_retried_under_its_old_path(db: Any) -> None:
+    """The second attempt of a job under an earlier path runs like the first; its result is found."""
+    made = pgq_django.enqueue("shop.old_failing", {"args": ["once"], "kwargs": {}})
+    drain()
+    assert state(made) == "succeeded"
+    found = task_backends["default"].get_result(f"pgq-{made}")
+    assert (found.return_value, found.attempts) == ("once", 2)
+    assert found.task.func is tasks.new_failing.func
 
 
 def test_options_by_environment(db: Any) -> None:
@@ -217,6 +232,30 @@ def test_another_database(db: Any, database: str) -> None:
         assert Job.objects.using("other").get(pk=made).state == "succeeded"
         assert not Schedule.objects.using("other").exists()
     assert state(elsewhere.id) == "ready"
+
+
+def test_atomic_on_another_road(db: Any) -> None:
+    """With `--database` on another road to the same database, atomic=True still binds a task's
+    writes, on the alias of its backend, to its completion."""
+    made = [tasks.note_and_fail.enqueue(word, word == "bad") for word in ("good", "bad")]
+    drain("--database", "other", PGQ_TEST_DJANGO_OTHER=os.environ["PGQ_TEST_DJANGO_DSN"])
+    assert [state(one.id) for one in made] == ["succeeded", "failed"]
+    assert [note.text for note in Note.objects.all()] == ["good"]
+
+
+def test_a_task_that_does_not_end(db: Any) -> None:
+    """A worker leaves at the second signal although a coroutine task waits in the database for
+    somebody's lock; the job is given back."""
+    Note.objects.create(text="locked")
+    with transaction.atomic(), worker() as process:
+        Note.objects.select_for_update().get(text="locked")
+        made = pgq_django.enqueue_outside(tasks.wait_for_lock)
+        until(lambda: state(made) == "running")
+        process.send_signal(signal.SIGTERM)
+        until(lambda: process.received(signal.SIGTERM))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert state(made) == "ready"
 
 
 def test_max_jobs(db: Any) -> None:

@@ -147,6 +147,21 @@ def write_and_wait(text: str) -> None:
 
 
 @task
+@pgq_django.options(aliases=["shop.old_failing"], backoff=0)
+def new_failing(text: str) -> str:
+    """Fail at the first attempt."""
+    if current_context().job.attempt == 1:
+        raise LookupError(text)
+    return text
+
+
+@task
+async def wait_for_lock() -> None:
+    """Wait until nobody else holds a row's lock."""
+    await Note.objects.filter(text="locked").aupdate(text="free")
+
+
+@task
 @pgq_django.options(aliases=["shop.old_name"])
 def new_name(text: str) -> str:
     """A task that had another name before."""
