@@ -43,12 +43,6 @@ def shown(form: str, *reads: Read) -> Callable[[Bench, str], str]:
     return lambda bench, peer: form.format(*[read(bench, peer) for read in reads])
 
 
-def share(scenario: str) -> Read:
-    """A scenario's speed against the plain drain's."""
-    plain, other = of("drain", "rate"), of(scenario, "rate")
-    return lambda bench, peer: other(bench, peer) / plain(bench, peer)
-
-
 def total(*reads: Read) -> Read:
     """Their sum."""
     return lambda bench, peer: sum(read(bench, peer) for read in reads)
@@ -66,8 +60,8 @@ def delays(scenario: str, name: str, title: str) -> Column:
 
 
 def speed(scenario: str, title: str) -> Column:
-    """A column of a speed and its share of the plain drain's."""
-    show = shown("{:,.0f} ({:.0%})", of(scenario, "rate"), share(scenario))
+    """A column of a speed and its share of that of a plain drain just before."""
+    show = shown("{:,.0f} ({:.0%})", of(scenario, "rate"), of(scenario, "share"))
     return Column(scenario, title, show, of(scenario, "rate"), more_is_better=True)
 
 

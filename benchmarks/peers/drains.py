@@ -1,4 +1,8 @@
-"""Scenarios that empty a full queue: plainly, under a held snapshot, beside deferred rows."""
+"""Scenarios that empty a full queue: plainly, under a held snapshot, beside deferred rows.
+
+The machine's speed changes by half within minutes, so what a scenario leaves of a peer's speed is
+its share of a plain drain made just before.
+"""
 
 from __future__ import annotations
 
@@ -79,14 +83,18 @@ async def pinned(bench: Bench, peer: Peer) -> Figures:
     """The last third of three times the jobs, while somebody holds a snapshot all along."""
     if peer.get("SERVER") == "redis":
         raise Failed("no snapshots in Redis")
+    plainly = await drain(bench, peer)
     async with bench.session(peer) as session:
-        return await tail(session, 3 * bench.jobs(peer), bench.seconds(8), pin=True)
+        found = await tail(session, 3 * bench.jobs(peer), bench.seconds(8), pin=True)
+    return {**found, "share": found["rate"] / plainly["rate"]}
 
 
 async def deferred(bench: Bench, peer: Peer) -> Figures:
     """The drain with many rows beside that are due tomorrow."""
+    plainly = await drain(bench, peer)
     async with bench.session(peer, bench.deferred) as session:
-        return await tail(session, bench.jobs(peer), bench.seconds(8), pin=False)
+        found = await tail(session, bench.jobs(peer), bench.seconds(8), pin=False)
+    return {**found, "share": found["rate"] / plainly["rate"]}
 
 
 async def tail(session: Session, total: int, limit: float, *, pin: bool) -> Figures:
@@ -98,8 +106,10 @@ async def tail(session: Session, total: int, limit: float, *, pin: bool) -> Figu
         await session.base.analyze()
         worker = await stack.enter_async_context(session.worker())
         await started(worker)
-        if await worker.until_ran(total, limit):
+        all_ran = await worker.until_ran(total, limit)
+        stopped, moments = time.time(), [moment for _, moment in job.starts(worker.log)]
+        if all_ran:
             await session.settled(worker, total, 5)
-        end, moments = time.time(), [moment for _, moment in job.starts(worker.log)]
+        end = moments[-1] if all_ran else stopped
         first = len(moments) * 2 // 3
         return {"rate": (len(moments) - first) / (end - moments[first]), "ran": len(moments)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.bench import Bench
-from benchmarks.peers.columns import Missing, Read, of, share
+from benchmarks.peers.columns import Missing, Read, of
 from benchmarks.peers.peer import NAMES, Peer
 
 OURS, OTHERS, PALE = "#2563eb", "#64748b", 0.45
@@ -26,7 +26,7 @@ PLOTS: dict[str, tuple[str, Series, bool]] = {
     ),
     "peers-trouble": (
         "Speed left, of the plain drain's",
-        [("a snapshot held", share("pinned")), ("deferred rows beside", share("deferred"))], False,
+        [("a snapshot held", of("pinned", "share")), ("deferred rows beside", of("deferred", "share"))], False,
     ),
     "peers-cost": (
         "CPU of a job, µs (logarithmic)",

@@ -14,6 +14,11 @@ NOTICE = 1.05
 """A lead of less is within what two runs differ by."""
 DJANGO = ("pgq_django", "django_tasks_db", "django_ox")
 
+SCENES = {
+    "drain": "drain", "singles": "single enqueue", "load": "half load", "pinned": "held snapshot",
+    "deferred": "deferred rows", "idle": "pickup", "ten": "ten workers", "killed": "SIGKILL",
+}  # fmt: skip
+
 
 def text(bench: Bench) -> str:
     """All of it."""
@@ -30,8 +35,17 @@ def conditions(bench: Bench) -> str:
     """Where and how."""
     return (
         f"{bench.place} `python -m benchmarks.peers` (`tox -e peers`), "
-        f"{bench.deferred:,} deferred rows; medians of {rounds(bench, 'drain')} interleaved rounds of "
-        f"the drain, {rounds(bench, 'idle')} of the rest."
+        f"{bench.deferred:,} deferred rows; medians of interleaved rounds: {told_rounds(bench)}."
+    )
+
+
+def told_rounds(bench: Bench) -> str:
+    """How often what was measured."""
+    times: dict[int, list[str]] = {}
+    for scenario, name in SCENES.items():
+        times.setdefault(rounds(bench, scenario), []).append(name)
+    return "; ".join(
+        f"{count} of {', '.join(times[count])}" for count in sorted(times)[::-1] if count
     )
 
 
