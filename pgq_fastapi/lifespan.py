@@ -125,9 +125,11 @@ def on_app(app: Any, runtime: Runtime) -> Iterator[None]:
     state = getattr(app, "state", None)
     if state is not None:
         setattr(state, KEY, runtime)
-    yield
-    if state is not None and getattr(state, KEY, None) is runtime:
-        delattr(state, KEY)
+    try:
+        yield
+    finally:
+        if state is not None and getattr(state, KEY, None) is runtime:
+            delattr(state, KEY)
 
 
 def within_reload(options: WorkerOptions) -> WorkerOptions:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentTypeError
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pgq_core.errors import PgqError
 from pgq_django.management.types import alias
+from pgq_django.results import LARGEST
 from pgq_django.verbs import Verbs
 
 
@@ -74,6 +76,6 @@ def shown(value: Any) -> str:
 def job_id(text: str) -> int:
     """A job's id, or a task result's."""
     digits = text.removeprefix("pgq-")
-    if not digits.isdigit():
-        raise CommandError(f"{text!r} is no job: give numbers, or results' ids as in pgq-123")
+    if not digits.isdecimal() or len(digits) > 19 or int(digits) > LARGEST:
+        raise ArgumentTypeError(f"{text!r} is no job: give numbers, or results' ids as in pgq-123")
     return int(digits)

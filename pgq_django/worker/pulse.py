@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 
 from pgq_core.worker import Worker
 
+log = logging.getLogger("pgq_django")
+
 EVERY = 1.0
 
 
 async def keep_health_file(worker: Worker, path: Path | None) -> None:
-    """Touch the file every second, as long as the worker's beats reach the database."""
+    """Touch the file every second, as long as the worker's beats reach the database.
+
+    Where that fails the log says so once; it is tried again.
+    """
+    failing = False
     while path is not None:
         if beats(worker):
-            await asyncio.to_thread(touch, path)
+            try:
+                await asyncio.to_thread(touch, path)
+            except OSError as error:
+                if not failing:
+                    log.error("the health file cannot be touched: %s", error)
+                failing = True
+            else:
+                failing = False
         await asyncio.sleep(EVERY)
 
 

@@ -28,6 +28,7 @@ class Child:
 
     process: subprocess.Popen[bytes]
     started: float = field(default_factory=time.monotonic)
+    renewed: bool = False  # told to end so that another takes its place
 
     @property
     def age(self) -> float:
@@ -44,7 +45,6 @@ class Supervisor:
         self.children: list[Child] = []
         self.stops = 0
         self.failures = 0
-        self.renewing = False
         self.proven = watch is not None
         self._tether, self._line = os.pipe()
 
@@ -77,16 +77,15 @@ class Supervisor:
         self.children.remove(child)
         code = child.process.returncode
         self.proven = self.proven or child.age > LONG_ENOUGH
-        if self.stops or (code == 0 and not self.renewing):
+        if self.stops or (code == 0 and not child.renewed):
             return 1 if code > 0 else 0
         if code > 0 and not self.proven:  # the command itself is wrong; the child has said how
             self._pass_on(signal.SIGTERM, None)
             return code
-        if not self.renewing:
+        if not child.renewed:
             self._wait(child, code)
         if not self.stops:
             self._start()
-        self.renewing = self.renewing and any(c.process.poll() is None for c in self.children[:-1])
         return 0
 
     def _wait(self, child: Child, code: int) -> None:
@@ -103,8 +102,8 @@ class Supervisor:
         """Let every child finish its jobs and be replaced."""
         if self.watch is not None and not self.stops and self.watch.changed():
             log.warning("code has changed; running jobs may finish, then workers start anew")
-            self.renewing = True
             for child in self.children:
+                child.renewed = True
                 child.process.send_signal(signal.SIGTERM)
 
     def _pass_on(self, number: int, _: FrameType | None) -> None:

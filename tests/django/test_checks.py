@@ -120,12 +120,14 @@ def test_clashing_entries(other: dict[str, Any], found: list[str]) -> None:
 
 @pytest.mark.parametrize(("version", "found"), [("0", 1), ("999", 1)])
 def test_the_schema_is_behind(db: Any, version: str, found: int) -> None:
-    """Tables of another version than the code's are an error of the database checks."""
+    """Tables of another version than the code's are told by the database checks, which do not keep
+    `migrate` from mending it."""
     before = scalar(connection, "SELECT value FROM pgq_meta WHERE key = 'version'")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE pgq_meta SET value = %s WHERE key = 'version'", [version])
         try:
             messages = checks.run_checks(databases=["default"], tags=["database"])
-            assert [m.id for m in messages if "pgq" in str(m.id)] == ["pgq_django.E005"] * found
+            assert [m.id for m in messages if "pgq" in str(m.id)] == ["pgq_django.W006"] * found
+            call_command("migrate", "contenttypes", verbosity=0)
         finally:
             cursor.execute("UPDATE pgq_meta SET value = %s WHERE key = 'version'", [before])

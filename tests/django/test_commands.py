@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import call_command, execute_from_command_line
 from django.core.management.base import CommandError
 
 import pgq_django
@@ -142,3 +142,15 @@ def test_run_now_and_discard(db: Any) -> None:
     waiting = pgq_django.enqueue(tasks.add, args=[1])
     assert set(at_once(verbs.discard([made, waiting, 999])).values()) == {"discarded", "unknown"}
     assert not JobBody.objects.exists()
+
+
+@pytest.mark.parametrize("wrong", ["abc", "pgq-", "pgq-1.5", str(2**63)])
+@pytest.mark.parametrize("command", ["pgq_retry", "pgq_cancel"])
+def test_a_wrong_id_is_a_wrong_usage(
+    command: str, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the command line an id that cannot be one is named, with exit code 2 and no traceback."""
+    with pytest.raises(SystemExit) as left:
+        execute_from_command_line(["manage.py", command, wrong])
+    assert left.value.code == 2
+    assert f"{wrong!r} is no job" in capsys.readouterr().err

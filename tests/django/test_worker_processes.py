@@ -61,6 +61,22 @@ def test_reload_drains_first(db: Any, tmp_path: Path) -> None:
     assert result.attempts == 1
 
 
+def test_reload_renews_every_process(db: Any, tmp_path: Path) -> None:
+    """With `--reload --processes 2` every worker is renewed, and what ends later is no renewal."""
+    (tmp_path / "code.py").write_text("A = 1\n")
+    root = str(Path(__file__).parents[2])
+    with command("--reload", "--processes", "2", cwd=tmp_path, PYTHONPATH=root) as parent:
+        until(lambda: len(workers()) == 2)
+        first = workers()
+        (tmp_path / "code.py").write_text("A = 2\n")
+        until(lambda: len(workers()) == 2 and not workers() & first)
+        second = workers()
+        for pid in second:
+            os.kill(pid, signal.SIGTERM)  # each has nothing left to do: it is not replaced
+        assert parent.wait(30) == 0
+    assert not workers()
+
+
 def test_health_file(db: Any, tmp_path: Path) -> None:
     """The health file is touched as long as the worker's beats arrive."""
     path = tmp_path / "run" / "pgq.health"
@@ -69,3 +85,15 @@ def test_health_file(db: Any, tmp_path: Path) -> None:
         touched = path.stat().st_mtime_ns
         until(lambda: path.stat().st_mtime_ns > touched)
     assert time.time() - path.stat().st_mtime < 30
+
+
+def test_a_health_file_that_cannot_be_touched(db: Any, tmp_path: Path) -> None:
+    """A health file that cannot be touched for a while is touched again once it can be."""
+    (tmp_path / "run").touch()  # no directory
+    path = tmp_path / "run" / "pgq.health"
+    with worker("--health-file", str(path)):
+        made = tasks.add.enqueue(1)
+        until(lambda: state(made.id) == "succeeded")
+        time.sleep(1.2)  # it is tried at least once a second
+        (tmp_path / "run").unlink()
+        until(path.exists)
