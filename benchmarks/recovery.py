@@ -1,7 +1,9 @@
-"""How long after a SIGKILL the interrupted jobs start again."""
+"""How long after a SIGKILL the interrupted jobs start again on a worker that had nothing to do."""
 
 from __future__ import annotations
 
+import asyncio
+import random
 import tempfile
 import time
 from pathlib import Path
@@ -28,6 +30,7 @@ async def one_kill(stand: Stand) -> list[float]:
                 async with stand.worker(
                     schema, log=str(log), concurrency=HELD, shutdown_timeout=0
                 ) as _:
+                    await asyncio.sleep(random.uniform(3, 5))  # its looks have become rare
                     killed = time.time()
                     victim.kill()
 

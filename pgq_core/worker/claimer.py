@@ -37,6 +37,10 @@ class Look:
     limited: bool
     blocked: bool
     tick: float | None
+    oldest: int
+    following: int
+    lease: int
+    others: bool | None
 
 
 @dataclass
@@ -194,7 +198,8 @@ class Claimer:
         return Look(
             raw["epoch"], raw["due"], raw["gone"] or [], raw["stale"] or [], cancels,
             raw["lanes"] or "", raw["paused"] or [], raw["alone"] or [], raw["promoted"],
-            raw["limited"], raw["blocked"], raw["tick"],
+            raw["limited"], raw["blocked"], raw["tick"], raw["oldest"], raw["following"],
+            raw["lease"], raw["others"],
         )  # fmt: skip
 
     def _cap(self, entrypoint: str) -> int:

@@ -73,6 +73,7 @@ class Claims:
         if look and time.monotonic() - news.directory_at > DIRECTORY:
             await news.read_directory()
         pace.claiming(free, look)
+        began, calm = time.monotonic(), free > 0 and self._calm() and not pace.crowd
         got, full, seen = 0, False, None
         for queue, share in slots.rooms() if free > 0 else [(None, 0)]:
             room = min(share, free - got)
@@ -84,9 +85,25 @@ class Claims:
                 (self._crowded.add if filled else self._crowded.discard)(queue)
                 full = full or filled
         pace.backlog = bool(self._crowded)
-        self._judge(got, free, look, full)
+        quiet = self._quiet(began, calm, seen)
+        self._judge(got, free, look, full, quiet)
         if seen is not None:
             await news.learn(seen)
+
+    def _calm(self) -> bool:
+        """Whether producers may wake us: who hears nothing must not be woken, and who looks all the
+        time need not be."""
+        return not self.worker.pace.backlog and self.worker.crew.sentinel.hears
+
+    def _quiet(self, began: float, calm: bool, seen: Look | None) -> bool:
+        """Whether everything that no producer will tell has been seen."""
+        lanes, quiet = self.worker.lanes, self.worker.quiet
+        if seen is None:
+            return False
+        if not calm or lanes.skipping or lanes.unswept:
+            quiet.broken()
+            return False
+        return quiet.after(began, seen.oldest, seen.following)
 
     async def _room(
         self, queue: str | None, room: int, look: bool
@@ -122,9 +139,7 @@ class Claims:
         worker, pace, now = self.worker, self.worker.pace, time.monotonic()
         plan = worker.lanes.plan(queue, self._upside_down()) if room > 0 else []
         late = self._late(now) if queue is None and room > 0 else []
-        # Who hears nothing must not be woken by producers; who looks all the time need not be.
-        calm = room > 0 and not pace.backlog and worker.crew.sentinel.hears
-        idle = not pace.crowd if calm else None
+        idle = not pace.crowd if room > 0 and self._calm() else None
         claim = worker.crew.claimer.claim
         runs, seen = await claim(plan + late, room, now=now, look=look, idle=idle)
         if late:
@@ -135,10 +150,10 @@ class Claims:
         """Whether this claim is one of the few in which low priorities go first."""
         return random.random() < self.worker.options.floor_share
 
-    def _judge(self, got: int, free: int, look: bool, full: bool) -> None:
+    def _judge(self, got: int, free: int, look: bool, full: bool, quiet: bool) -> None:
         """Set the pace by what a claim brought; pass a wake-up on that we could not serve."""
         worker = self.worker
-        worker.pace.claimed(got, free, look, full)
+        worker.pace.claimed(got, free, look, full, quiet)
         worker.ear.pass_on(unserved=free <= 0 or worker.pace.backlog)
         self.drained = (
             look and not got and free > 0 and not worker.book.running and worker.crew.flusher.idle

@@ -23,6 +23,8 @@ class Ear:
         worker = self.worker
         if not hasattr(worker, "crew"):  # the first look will see it all
             return
+        if kind in ("lane", "look"):
+            worker.quiet.heard()
         if kind == "lane":
             self._hear_lane(payload)
         elif kind in ("reconnected", "outlived"):

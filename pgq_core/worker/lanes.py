@@ -31,6 +31,7 @@ class Lanes:
         self.settling = Settling()
         self.last = 0
         self.version = ""
+        self.skipping = False  # whether the last plan left lanes out
         self._order: list[Lane] = []
         self._turns: Counter[str | None] = Counter()
         self._probe = 0
@@ -128,9 +129,11 @@ class Lanes:
         Of one `queue`, or of all. `upside_down`: low priorities first, for once.
         """
         self._turns[queue] += 1
+        self.skipping = False
         lanes = [lane for lane in self._order if not lane.paused and queue in (None, lane.queue)]
         empty = [lane for lane in lanes if lane.empty and lane.id not in self._named]
         if len(empty) > PROBES:
+            self.skipping = True
             first = self._probe % len(empty)
             self._probe = first + PROBES
             skipped = {lane.id for lane in (empty + empty)[first + PROBES : first + len(empty)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgq_core.worker")
 
+WATCH = 0.5  # seconds between looks at most, about, while others hold jobs, with which they may die
+
 
 class News:
     """The reader of looks: epoch, lanes, pauses, cancellations, due times, the dead, suspects."""
@@ -27,6 +30,8 @@ class News:
         self._next_flow = 0.0
         self._place: str | None = None
         self._alone: list[Lane] | None = None  # where suspects wait; None: nothing new of them
+        self._lease = 0
+        self._others_until = 0.0
 
     async def first(self) -> None:
         """Learn lanes and pause flags before anything is claimed."""
@@ -69,6 +74,7 @@ class News:
             await self._sweep_flow(now)
         if seen.due is not None:
             worker.pace.no_later_than(now + max(0.0, seen.due))
+        self._watch_others(seen, now)
         await self._rescue(seen, now)
         self._notice_suspects(seen)
         await self._doubt()
@@ -103,6 +109,15 @@ class News:
         self._next_flow = now + max(1.0, 10 * (time.monotonic() - now))
         if row["moved"]:
             self.worker.look_anew()
+
+    def _watch_others(self, seen: Look, now: float) -> None:
+        """Look more often while others hold jobs. That shows at once in lease numbers that are not
+        ours, and from their next beat on in what they say of themselves."""
+        if seen.lease not in (self._lease, self.worker.crew.audit.newest_lease):
+            self._others_until = now + self.worker.options.lease / 2
+        self._lease = seen.lease
+        if seen.others or (seen.others is not None and now < self._others_until):
+            self.worker.pace.no_later_than(now + WATCH * random.uniform(0.8, 1.2))
 
     async def _rescue(self, seen: Look, now: float) -> None:
         dead = self._rescuer.overdue(seen.gone, seen.stale, now)

@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass
 
 FIRST_LOOK = 0.005  # after work, an idle worker looks again this soon …
-GROWTH = 1.5  # … then ever later, up to WorkerOptions.idle_look
+GROWTH = 1.5  # … then ever later, up to WorkerOptions.idle_look …
+QUIET_LOOK = 0.25  # … and this late at least once no wake-up can have been missed
 CROWD = 16  # jobs in one claim from which on the next may wait …
 CROWD_LOOK = 0.008  # … this long, so that it brings more: every claim has its price …
 CROWD_LOOKS = 2  # … and so many times that long when it brought as many times more
@@ -83,8 +84,9 @@ class Pace:
         if look:
             self.next_look = math.inf
 
-    def claimed(self, got: int, free: int, look: bool, full: bool) -> None:
-        """After a claim of up to `free` brought `got`: at once again when full, else ever later."""
+    def claimed(self, got: int, free: int, look: bool, full: bool, quiet: bool = False) -> None:
+        """After a claim of up to `free` brought `got`: at once again when full, else ever later,
+        and sooner late when it is `quiet`: any job that comes now will wake us."""
         now = time.monotonic()
         began = free > 0 and got >= CROWD and not self.crowd  # the next look says we need no waking
         if free > 0:
@@ -96,7 +98,8 @@ class Pace:
         if got:
             self.delay = FIRST_LOOK
         elif look:
-            self.delay = min(self.delay * GROWTH, self.idle_look)
+            least = QUIET_LOOK if quiet else 0.0  # others may die any time, which nobody tells
+            self.delay = min(max(self.delay * GROWTH, least), self.idle_look)
         if free <= 0:
             pause = FULL_LOOK
         elif began and not self.backlog:

@@ -24,6 +24,7 @@ from pgq_core.worker.lanes import Lanes
 from pgq_core.worker.limited import Limited
 from pgq_core.worker.news import News
 from pgq_core.worker.pace import Pace
+from pgq_core.worker.quiet import Quiet
 from pgq_core.worker.slots import Slots
 
 
@@ -50,6 +51,7 @@ class Worker:
         self.book = Book()
         self.limited = Limited(self.lanes)
         self.pace = Pace(options.idle_look)
+        self.quiet = Quiet()
         self.slots = Slots(self)
         self.claims = Claims(self)
         self.news = News(self)

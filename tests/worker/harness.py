@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import pgq_core
 from pgq_core import PgQueuer
 from pgq_core.options import WorkerOptions
-from pgq_core.worker import Worker, pace
+from pgq_core.worker import Worker, news, pace
 from tests.support import eventually, until
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 def sleep_far(monkeypatch: Any) -> None:
     """Workers with `idle_look=FAR` look twice within a second of their last job, then sleep far."""
     monkeypatch.setattr(pace, "GROWTH", 100)
+    monkeypatch.setattr(news, "WATCH", FAR)
 
 
 @asynccontextmanager

@@ -52,7 +52,8 @@ $$;
 -- What a worker wants to know besides jobs, in one go: promotes what is due, then says the epoch,
 -- when the next job is due (s), who looks dead, whose cancellation is asked, how far the lane
 -- directory and the pause flags have moved. Raises the idle flag for p_idle_ms; 0: takes it down, if
--- it is this worker's; NULL: leaves it.
+-- it is this worker's; NULL: leaves it. After that it notes the oldest open transaction that has
+-- written and the id that the next one gets: when they are the same, there is none.
 CREATE FUNCTION pgq_look(
     p_worker bigint,
     p_due_from timestamptz,
@@ -73,6 +74,8 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v_promoted integer;
     v_due timestamptz;
+    v_oldest xid8;
+    v_following bigint;
     v_settled boolean;
     v_first timestamptz;
     v_gone bigint [];
@@ -98,6 +101,8 @@ BEGIN
 
     -- The first row from the watermark, read plainly in a snapshot in which everything due by then
     -- had settled: the watermark may move to just before it.
+    v_oldest := pg_snapshot_xmin(pg_current_snapshot());
+    v_following := v_oldest::text::bigint + age(v_oldest::xid);
     SELECT
         pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= p_due_settle,
         (SELECT d.run_at FROM pgq_deferred AS d WHERE d.run_at >= p_due_from ORDER BY d.run_at LIMIT 1)
@@ -126,6 +131,8 @@ BEGIN
     RETURN jsonb_build_object(
         'epoch', v_epoch.epoch,
         'now', extract(EPOCH FROM v_now),
+        'oldest', v_oldest::text::bigint,
+        'following', v_following,
         'promoted', v_promoted,
         'due', extract(EPOCH FROM v_due - v_now),
         'due_settled', v_settled,
@@ -152,6 +159,10 @@ BEGIN
             ) AS r
         ),
         'blocked', EXISTS (SELECT FROM pgq_blocked),
+        'lease', (SELECT s.last_value FROM pgq_lease_ids AS s),
+        'others', (
+            SELECT bool_or(o.running > 0) FROM pgq_workers AS o WHERE o.worker_id <> p_worker
+        ),
         'tick', (
             SELECT extract(EPOCH FROM min(coalesce(s.next_at, v_now)) - v_now)
             FROM pgq_schedules AS s
