@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
-from typing import Any
+from functools import partial
 
-from benchmarks.stand import PAYLOAD, Stand, median
+from benchmarks.stand import PAYLOAD, Stand, median, steady
 
 CONNECTIONS = 32
 PLAIN = """
@@ -23,19 +22,11 @@ CREATE TABLE "{s}".plain (
 async def hammer(stand: Stand, text: str, seconds: float) -> float:
     """That INSERT, one transaction each, as fast as it goes; per second."""
     connections = [await stand.connect() for _ in range(CONNECTIONS)]
-    end, done = time.perf_counter() + seconds, 0
-
-    async def one(connection: Any) -> None:
-        nonlocal done
-        statement = await connection.prepare(text)
-        while time.perf_counter() < end:
-            await statement.fetch("noop", PAYLOAD)
-            done += 1
-
-    await asyncio.gather(*[one(connection) for connection in connections])
+    statements = [await connection.prepare(text) for connection in connections]
+    rate = await steady([partial(s.fetch, "noop", PAYLOAD) for s in statements], seconds)
     for connection in connections:
         await connection.close()
-    return done / seconds
+    return rate
 
 
 async def ours(stand: Stand, seconds: float) -> float:

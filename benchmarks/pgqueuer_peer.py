@@ -7,12 +7,13 @@ import importlib.util
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from benchmarks.stand import PAYLOAD
+from benchmarks.stand import PAYLOAD, steady
 
 TABLE = "SELECT count(*) FROM pgqueuer"
 
@@ -97,20 +98,12 @@ async def produce(dsn: str, connections: int, seconds: float) -> float:
         worker = asyncio.ensure_future(consume(own))
         opened = [await asyncpg.connect(own) for _ in range(connections)]
         verbs = [Queries(AsyncpgDriver(connection)) for connection in opened]
-        end, done = time.perf_counter() + seconds, 0
-
-        async def one(queries: Any) -> None:
-            nonlocal done
-            while time.perf_counter() < end:
-                await queries.enqueue("noop", PAYLOAD)
-                done += 1
-
-        await asyncio.gather(*[one(queries) for queries in verbs])
+        rate = await steady([partial(v.enqueue, "noop", PAYLOAD) for v in verbs], seconds)
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)
         for connection in opened:
             await connection.close()
-        return done / seconds
+        return rate
 
 
 async def consume(dsn: str) -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,8 @@ SETTINGS = {
     "checkpoint_timeout": "30min",
     "max_connections": "200",
 }
+WARM_UP = 1.5
+"""Seconds until sessions have their plans, and a worker beside them its pace."""
 _numbers = itertools.count(1)
 
 
@@ -83,6 +85,20 @@ async def fill(pgq: PgQueuer, count: int, entrypoint: str = "noop", **fields: An
         size = min(20_000, count - start)
         jobs = [NewJob(entrypoint, PAYLOAD, **fields)] * size
         await pgq.enqueue_many(jobs, check=False)
+
+
+async def steady(calls: Sequence[Callable[[], Awaitable[Any]]], seconds: float) -> float:
+    """How many calls end per second, each made again and again, once they are warm."""
+    begin, done = time.perf_counter() + WARM_UP, 0
+
+    async def again(call: Callable[[], Awaitable[Any]]) -> None:
+        nonlocal done
+        while time.perf_counter() < begin + seconds:
+            await call()
+            done += begin <= time.perf_counter() < begin + seconds
+
+    await asyncio.gather(*[again(call) for call in calls])
+    return done / seconds
 
 
 async def scalar(pgq: PgQueuer, text: str, *args: Any) -> Any:

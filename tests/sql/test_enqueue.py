@@ -64,6 +64,59 @@ async def test_an_empty_name_is_refused(conn: Any) -> None:
         await conn.execute("INSERT INTO pgq_jobs (entrypoint) VALUES ('')")
 
 
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("queue", ""),
+        ("max_attempts", 0),
+        ("timeout", 0.0),
+        ("timeout", -1.0),
+        ("unique_for", 0.0),
+        ("unique_while", "sometimes"),
+        ("on_failure", "ignore"),
+    ],
+)
+async def test_a_wrong_value_is_refused(conn: Any, column: str, value: Any, known: bool) -> None:
+    """A plain INSERT with a value no worker understands fails, whether its lane is known or not."""
+    if known:
+        await conn.execute("INSERT INTO pgq_jobs (entrypoint) VALUES ('work')")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await conn.execute(
+            f"INSERT INTO pgq_jobs (entrypoint, {column}) VALUES ('work', $1)", value
+        )
+    assert (await sizes(conn))["pgq_jobs"] == known
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("max_attempts", 3),
+        ("timeout", 2.5),
+        ("unique_for", 60.0),
+        ("unique_while", "waiting"),
+        ("on_failure", "run"),
+        ("concurrency_key", "k"),
+    ],
+)
+async def test_a_right_value_is_one_ready_job(conn: Any, column: str, value: Any) -> None:
+    """Whatever a plain INSERT says besides the entrypoint, it is one job, ready to start."""
+    for count in (1, 2):  # the second finds its lane known
+        await conn.execute(
+            f"INSERT INTO pgq_jobs (entrypoint, {column}) VALUES ('work', $1)", value
+        )
+        found = await sizes(conn)
+        assert (found["pgq_jobs"], found["pgq_ready"], found["pgq_lanes"]) == (count, count, 1)
+
+
+async def test_names_cut_elsewhere_are_another_lane(conn: Any) -> None:
+    """Queue and entrypoint that read the same when put together are different lanes."""
+    await conn.execute(
+        "INSERT INTO pgq_jobs (queue, entrypoint) VALUES ('ab', 'c'), ('a', 'bc'), ('abc', 'd')"
+    )
+    assert await conn.fetchval("SELECT count(DISTINCT lane_id) FROM pgq_ready") == 3
+
+
 async def test_copy_enqueues(conn: Any) -> None:
     """COPY into pgq_jobs enqueues every row."""
     await conn.copy_records_to_table(

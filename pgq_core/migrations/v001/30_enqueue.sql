@@ -35,7 +35,8 @@ DECLARE
     v_awaited boolean;
 BEGIN
     -- Nearly always there is one job, to start at once. Every expression here is set up anew in each
-    -- transaction, so this case is one statement and two plain variables.
+    -- transaction, which costs more than to work it out, so this case is one statement with few of
+    -- them and two plain variables. A lane that is known has names that are allowed.
     -- The insert that fired us has given this transaction its xid, before any position is drawn.
     -- No column is left to its default, which would cost another node of the plan.
     INSERT INTO pgq_ready (lane_id, position, job_id, attempt, spent, crashes)
@@ -49,9 +50,9 @@ BEGIN
     FROM fresh AS f
     WHERE
         NOT EXISTS (SELECT FROM fresh OFFSET 1)
-        AND f.run_at IS NULL AND f.after IS NULL
-        AND pgq_allowed(f.queue, f.entrypoint, f.max_attempts, f.timeout, f.unique_for,
-            f.unique_while, f.on_failure)
+        AND num_nonnulls(f.run_at, f.after, f.unique_for, f.unique_while, f.on_failure) = 0
+        AND coalesce(f.max_attempts, 1) > 0
+        AND coalesce(f.timeout, 1) > 0
     RETURNING
         lane_id,
         EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = pgq_ready.lane_id),
