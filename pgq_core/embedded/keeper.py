@@ -26,19 +26,13 @@ class Keeper:
     """
 
     def __init__(self, command: list[str], popen: dict[str, Any], temporary: Path, log: Path):
-        environment = clean_environment()
-        options = {
-            "command": command,
-            "environment": environment,
-            "popen": popen,
-            "temporary": str(temporary),
-        }
+        options = {"command": command, "popen": popen, "temporary": str(temporary)}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", watchdog.__file__, json.dumps(options)],
                 bufsize=0,
                 cwd="/",
-                env=environment,
+                env=clean_environment(),  # and the server's; not an argument, which all can read
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,

@@ -31,7 +31,6 @@ def main(argument: str) -> int:
     server = subprocess.Popen(
         options["command"],
         cwd="/",
-        env=options["environment"],
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         **options["popen"],

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgq_core.embedded import EmbeddedServer, binaries, find_binaries
+from pgq_core.embedded import EmbeddedServer, binaries, find_binaries, watchdog
 from pgq_core.errors import EmbeddedServerError
 from tests.support import until
 
@@ -284,6 +284,24 @@ def test_ignores_libpq_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGDATA", "/nonexistent")
     with EmbeddedServer() as server:
         assert ask(server, "SHOW port") == "5432"
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="arguments are read from /proc")
+def test_secrets_of_the_environment_stay_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment holds is not to be read in the arguments of any process."""
+    monkeypatch.setenv("SOME_PASSWORD", "swordfish")
+    with EmbeddedServer():
+        arguments = [arguments_of(process) for process in Path("/proc").glob("[0-9]*")]
+        assert any(watchdog.__file__ in text for text in arguments)
+        assert not any("swordfish" in text for text in arguments)
+
+
+def arguments_of(process: Path) -> str:
+    """The command line of a process; empty when it has just ended."""
+    try:
+        return (process / "cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def test_has_no_dsn_before_start() -> None:
