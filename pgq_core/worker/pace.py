@@ -107,7 +107,7 @@ class Pace:
         elif self.backlog or self.crowd:
             pause = BUSY_LOOK
         else:
-            pause = self.delay * random.uniform(1.0, 1.3)
+            pause = self.delay * random.uniform(1.0, 1.4)
         if look or began or not (self.backlog or self.crowd):
             self.no_later_than(now + pause)
 

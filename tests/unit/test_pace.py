@@ -67,7 +67,7 @@ def test_a_small_claim_ends_the_crowd() -> None:
     after_claim(pace, CROWD - 1)
     assert not pace.crowd
     assert math.isinf(pace.crowd_at)
-    assert pace.next_look <= time.monotonic() + 1.3 * FIRST_LOOK
+    assert pace.next_look <= time.monotonic() + 1.4 * FIRST_LOOK
     pace.hungry = True
     assert pace.claim_due(time.monotonic())
 
