@@ -213,6 +213,19 @@ class Claims:
         """What a sweep reads, when its time has come."""
         return self.worker.lanes.sweep_plan() if now >= self.worker.pace.next_sweep else []
 
+    async def make_sure(self) -> None:
+        """Before a worker that drains may end: read what the last look has left out."""
+        worker, now = self.worker, time.monotonic()
+        due, plan = worker.crew.claimer.due, worker.lanes.left_out()
+        if due.from_floor and not plan:
+            return
+        due.swept = 0.0
+        runs, seen = await worker.crew.claimer.claim(plan, worker.slots.free(), now=now, look=True)
+        if seen is not None and seen.promoted:
+            self.drained = False
+            worker.look_anew()
+        self.start(runs)
+
     async def _last_resort(self, free: int) -> None:
         """About once a minute read what should be empty for ever: a job found there is a bug of
         ours, is counted, and runs all the same."""

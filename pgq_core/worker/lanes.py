@@ -158,6 +158,13 @@ class Lanes:
             stretches.append(Stretch(lane, start, min(top, start + SLICE)))
         return stretches
 
+    def left_out(self) -> list[Stretch]:
+        """What a claim may have left to sweeps, or to the claims that come after it."""
+        lanes = [lane for lane in self._order if not lane.paused]
+        if len(lanes) <= PROBES:
+            lanes = [lane for lane in lanes if lane.unswept]
+        return [Stretch(lane, lane.floor, END) for lane in lanes]
+
     def below_floors(self) -> list[Stretch]:
         """What should be empty for ever: every floored lane from its start, PROBES in turn."""
         lanes = [lane for lane in self._order if lane.floor > 0 and not lane.paused]

@@ -143,7 +143,10 @@ class News:
             self.worker.claims.start([suspect])
 
     async def _doubt(self) -> None:
-        """A worker that drains stays while jobs are held by somebody who may be dead."""
+        """A worker that drains stays while jobs are held by somebody who may be dead, or may have
+        been overlooked."""
         worker = self.worker
         if worker.options.until_empty and worker.claims.drained:
             worker.claims.drained = not await worker.crew.others.in_doubt()
+        if worker.options.until_empty and worker.claims.drained:
+            await worker.claims.make_sure()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from pgq_core import Job, PgQueuer
+from pgq_core import Context, Job, NewJob, PgQueuer
+from pgq_core.options import WorkerOptions
 from pgq_core.queries import Queries
+from pgq_core.worker.lane import WINDOW
 from tests.support import eventually
-from tests.worker.harness import Connection, Processes, finished, outcomes, working
+from tests.worker.harness import Connection, Processes, bulk, finished, outcomes, working
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -63,3 +67,60 @@ async def test_the_jobs_of_one_that_lives(
         release.set()
         assert await finished(conn, job) == ["succeeded"]
     assert await outcomes(conn, job) == ["succeeded"]
+
+
+async def left(conn: Connection) -> int:
+    """How many jobs are due and have not started."""
+    count: int = await conn.fetchval(
+        "SELECT (SELECT count(*) FROM pgq_ready)"
+        " + (SELECT count(*) FROM pgq_deferred WHERE run_at <= clock_timestamp())"
+    )
+    return count
+
+
+async def test_jobs_in_lanes_that_were_empty(pgq: PgQueuer, conn: Connection) -> None:
+    """`until_empty` runs what handlers enqueue, among however many entrypoints."""
+    lanes = 1000
+
+    async def hop(job: Job, context: Context) -> None:
+        if (left := int(job.payload)) > 0:
+            await context.enqueue(f"hop{left * 97}", str(left - 1))
+
+    for number in range(lanes):
+        pgq.entrypoint(f"hop{number}")(hop)
+    await pgq.enqueue_many([NewJob(f"hop{number}", "0") for number in range(lanes)])
+    await pgq.run(until_empty=True)
+    await pgq.enqueue("hop0", "10")
+    await pgq.run(until_empty=True)
+    assert await left(conn) == 0
+
+
+@pytest.mark.parametrize("delay", [None, timedelta(milliseconds=10)], ids=["ready", "deferred"])
+async def test_jobs_that_are_committed_late(
+    pgq: PgQueuer, conn: Connection, connect: Any, delay: timedelta | None
+) -> None:
+    """`until_empty` does not overlook a job whose transaction ended long after its `INSERT`."""
+    worker, late = pgq.worker(WorkerOptions(until_empty=True)), await connect()
+
+    @pgq.entrypoint("work")
+    async def work(job: Job) -> None: ...
+
+    @pgq.entrypoint("gate")
+    async def gate(job: Job) -> None:
+        async def passed() -> bool:
+            if delay is None:
+                return worker.lanes.unswept and await left(conn) == 0
+            return worker.crew.claimer.due.mark > job.created_at + delay + timedelta(seconds=3)
+
+        await eventually(passed, what="no claim and no look reads where the job is")
+        # What would find it in passing comes too late.
+        worker.pace.next_sweep = worker.crew.claimer.due.swept = time.monotonic() + 60
+        await transaction.commit()
+
+    transaction = late.transaction()
+    await transaction.start()
+    await pgq.enqueue("work", delay=delay, connection=late)
+    await pgq.enqueue("gate")
+    await bulk(conn, 2 * WINDOW)
+    await asyncio.wait_for(pgq.run_worker(worker), 30)
+    assert await left(conn) == 0
