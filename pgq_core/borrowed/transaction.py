@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pgq_core.borrowed.kinds import ASYNCPG, kind_of
+from pgq_core.borrowed.kinds import ASYNCPG, SESSION, SESSION_ASYNC, kind_of
 from pgq_core.errors import InvalidInput
 
 
@@ -22,7 +22,7 @@ async def ending(connection: Any) -> AsyncIterator[Any]:
         async with _begin_asyncpg(connection):
             yield connection
         return
-    _refuse_autocommit(connection)
+    await _refuse_autocommit(connection)
     try:
         yield connection
         await _done(connection.commit())
@@ -42,14 +42,23 @@ def _begin_asyncpg(connection: Any) -> Any:
     return connection.transaction()
 
 
-def _refuse_autocommit(connection: Any) -> None:
-    if getattr(connection, "autocommit", False) is True:
+async def _refuse_autocommit(connection: Any) -> None:
+    if getattr(await _innermost(connection), "autocommit", False) is True:
         raise InvalidInput(
             "transaction(connection=) is in autocommit mode, where each statement is a transaction "
-            "of its own; set autocommit to False"
+            "of its own; set autocommit to False, or SQLAlchemy's isolation_level to another than "
+            "AUTOCOMMIT"
         )
 
 
-async def _done(found: Any) -> None:
-    if inspect.isawaitable(found):
-        await found
+async def _innermost(connection: Any) -> Any:
+    """The driver's connection, of which SQLAlchemy's sessions and connections are wrappers."""
+    if kind_of(connection) in (SESSION, SESSION_ASYNC):
+        connection = await _done(connection.connection())
+    connection = getattr(connection, "sync_connection", connection)
+    pooled = getattr(connection, "connection", None)
+    return getattr(pooled, "dbapi_connection", connection)
+
+
+async def _done(found: Any) -> Any:
+    return await found if inspect.isawaitable(found) else found

@@ -121,6 +121,13 @@ async def on_odd_psycopg(dsn: str, pgq: PgQueuer) -> AsyncIterator[Desk]:
 
 
 @asynccontextmanager
+async def on_autocommit_psycopg(dsn: str, pgq: PgQueuer) -> AsyncIterator[Desk]:
+    async with on_psycopg(dsn, pgq) as desk:
+        desk.connection.autocommit = True
+        yield desk
+
+
+@asynccontextmanager
 async def on_psycopg2(dsn: str, pgq: PgQueuer) -> AsyncIterator[Desk]:
     import psycopg2
 
@@ -144,14 +151,14 @@ async def on_psycopg2(dsn: str, pgq: PgQueuer) -> AsyncIterator[Desk]:
         )  # fmt: skip
 
 
-def on_sqlalchemy(driver: str, make: str) -> OpenDesk:
+def on_sqlalchemy(driver: str, make: str, **options: Any) -> OpenDesk:
     """A Session or Connection, synchronous or not, SQLAlchemy's or SQLModel's, on a driver."""
 
     @asynccontextmanager
     async def desk(dsn: str, pgq: PgQueuer) -> AsyncIterator[Desk]:
         from sqlalchemy import NullPool, create_engine, text
 
-        engine = create_engine(_url(dsn, driver), poolclass=NullPool)
+        engine = create_engine(_url(dsn, driver), poolclass=NullPool, **options)
         opened = engine.connect() if make == "connection" else _session_class(make)(engine)
         with opened as caller:
             yield Desk(
@@ -162,7 +169,7 @@ def on_sqlalchemy(driver: str, make: str) -> OpenDesk:
     return desk
 
 
-def on_sqlalchemy_async(driver: str, make: str) -> OpenDesk:
+def on_sqlalchemy_async(driver: str, make: str, **options: Any) -> OpenDesk:
     """The same, asynchronous."""
 
     @asynccontextmanager
@@ -170,7 +177,7 @@ def on_sqlalchemy_async(driver: str, make: str) -> OpenDesk:
         from sqlalchemy import NullPool, text
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        engine = create_async_engine(_url(dsn, driver), poolclass=NullPool)
+        engine = create_async_engine(_url(dsn, driver), poolclass=NullPool, **options)
         opened = engine.connect() if make == "connection" else _async_session_class(make)(engine)
         async with opened as caller:
 
@@ -265,5 +272,25 @@ DESKS = [
     _desk("psycopg-odd", on_odd_psycopg),
     _desk("psycopg2", on_psycopg2, "psycopg2"),
     *SQLALCHEMY,
+]
+NO_TRANSACTION = {"isolation_level": "AUTOCOMMIT"}
+AUTOCOMMIT = [
+    _desk("psycopg", on_autocommit_psycopg),
+    _desk(
+        "AsyncSession", on_sqlalchemy_async("asyncpg", "session", **NO_TRANSACTION), "sqlalchemy"
+    ),
+    _desk(
+        "AsyncConnection",
+        on_sqlalchemy_async("psycopg", "connection", **NO_TRANSACTION),
+        "sqlalchemy",
+    ),
+    _desk("Session", on_sqlalchemy("psycopg", "session", **NO_TRANSACTION), "sqlalchemy"),
+    _desk(
+        "Connection",
+        on_sqlalchemy("psycopg2", "connection", **NO_TRANSACTION),
+        "sqlalchemy",
+        "psycopg2",
+    ),
+    _desk("scoped_session", on_sqlalchemy("psycopg", "scoped", **NO_TRANSACTION), "sqlalchemy"),
 ]
 BLOCKING = [desk for desk in DESKS if "async" not in str(desk.id).lower()]

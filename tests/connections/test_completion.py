@@ -9,7 +9,8 @@ import pytest
 
 from pgq_core import Context, Job, PgQueuer
 from pgq_core.db import AsyncpgPoolDriver
-from tests.connections.desks import DESKS, OpenDesk
+from pgq_core.errors import InvalidInput
+from tests.connections.desks import AUTOCOMMIT, DESKS, OpenDesk
 
 MAKE = "CREATE TABLE effects (job bigint)"
 
@@ -87,4 +88,24 @@ async def test_lost_lease_takes_the_effect_back(
     await work(database, handler)
     assert seen == ["LeaseLost"]
     assert await conn.fetchval("SELECT count(*) FROM pgq_attempts") == 0
+    assert await conn.fetchval("SELECT count(*) FROM effects") == 0
+
+
+@pytest.mark.parametrize("open_desk", AUTOCOMMIT)
+async def test_autocommit_is_refused(
+    database: str, conn: asyncpg.Connection[Any], open_desk: OpenDesk
+) -> None:
+    """A connection in autocommit mode cannot complete a job, and is refused before any effect."""
+    await conn.execute(MAKE)
+    seen: list[str] = []
+
+    async def handler(job: Job, context: Context) -> None:
+        async with open_desk(database, PgQueuer()) as desk:
+            with pytest.raises(InvalidInput, match="autocommit") as caught:
+                async with context.transaction(connection=desk.connection):
+                    await desk.do(desk.execute, f"INSERT INTO effects VALUES ({job.id})")
+            seen.append(str(caught.value))
+
+    await work(database, handler)
+    assert len(seen) == 1
     assert await conn.fetchval("SELECT count(*) FROM effects") == 0
