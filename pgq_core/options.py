@@ -72,10 +72,15 @@ class EntrypointOptions:
         if not 1 <= self.max_attempts <= 32767:
             raise InvalidInput(f"max_attempts={self.max_attempts!r}: give a number from 1 to 32767")
         check_backoff(self.backoff)
+        for name in ("retry_on", "no_retry_on"):
+            if not all(isinstance(kind, type) for kind in getattr(self, name)):
+                raise InvalidInput(f"{name}={getattr(self, name)!r}: give exception classes")
         if self.timeout is not None and not self.timeout > 0:
             raise InvalidInput(f"timeout={self.timeout!r}: give seconds above 0, or None")
-        if self.concurrency_limit is not None and self.concurrency_limit < 1:
-            raise InvalidInput(f"concurrency_limit={self.concurrency_limit!r}: give 1 or more")
+        if self.concurrency_limit is not None and not 1 <= self.concurrency_limit <= MOST:
+            raise InvalidInput(
+                f"concurrency_limit={self.concurrency_limit!r}: give a number from 1 to {MOST:,}"
+            )
         if isinstance(self.rate_limit, str):
             object.__setattr__(self, "rate_limit", Rate.parse(self.rate_limit))
         elif self.rate_limit is not None and not isinstance(self.rate_limit, Rate):
@@ -116,8 +121,8 @@ class WorkerOptions:
     def __post_init__(self) -> None:
         for name in ("concurrency", "batch_size", "threads", "max_jobs"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidInput(f"{name}={value!r}: give a number from 1 on")
+            if value is not None and not 1 <= value <= MOST:
+                raise InvalidInput(f"{name}={value!r}: give a number from 1 to {MOST:,}")
         if not 0 <= self.floor_share <= 0.5:
             raise InvalidInput(f"floor_share={self.floor_share!r}: give a share from 0 to 0.5")
         if not 1 <= self.lease <= LONGEST:
@@ -128,6 +133,10 @@ class WorkerOptions:
             raise InvalidInput(f"shutdown_timeout={self.shutdown_timeout!r}: give seconds >= 0")
         if isinstance(self.queues, str):
             raise InvalidInput(f"queues={self.queues!r}: give a list, as in [{self.queues!r}]")
+        if not all(isinstance(queue, str) for queue in self.queues or ()):
+            raise InvalidInput(f"queues={self.queues!r}: give names")
+        if isinstance(self.queues, Mapping) and min(self.queues.values(), default=0) < 1:
+            raise InvalidInput(f"queues={self.queues!r}: give names with at least one slot each")
         check_age("keep_succeeded", self.keep_succeeded)
         check_age("keep_failed", self.keep_failed)
         check_age("keep_cancelled", self.keep_cancelled)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgq_core.app.enqueueing import Enqueueing
 from pgq_core.app.ticking import on_tick
+from pgq_core.errors import InvalidInput
 from pgq_core.models import encode_payload
 from pgq_core.options import EntrypointOptions, Rate
 from pgq_core.registry import Handler, refuse_generators
@@ -47,6 +48,8 @@ class Registering(Enqueueing):
         (1: at most once); errors in `no_retry_on` fail at once. `timeout` is in seconds.
         `aliases` are old names whose jobs are served too. Raises InvalidInput or AlreadyRegistered.
         """
+        if isinstance(aliases, str):
+            raise InvalidInput(f"aliases={aliases!r}: give a list, as in [{aliases!r}]")
         options = EntrypointOptions(
             queue, priority, max_attempts, Backoff() if backoff is None else backoff,
             as_tuple(retry_on), as_tuple(no_retry_on), timeout, transactional, concurrency_limit,
@@ -121,4 +124,4 @@ class Registering(Enqueueing):
 
 def as_tuple(errors: Errors) -> tuple[type[BaseException], ...]:
     """One exception class or several."""
-    return (errors,) if isinstance(errors, type) else tuple(errors)
+    return (errors,) if isinstance(errors, (type, str)) else tuple(errors)

@@ -141,19 +141,23 @@ def test_wrong_names(name: Any) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"queue": ""}, {"priority": 99_999}, {"max_attempts": 0}, {"max_attempts": 40_000},
-     {"timeout": 0}, {"timeout": -1}],
+     {"timeout": 0}, {"timeout": -1}, {"concurrency_limit": 0}, {"concurrency_limit": 2**31},
+     {"retry_on": ("ValueError",)}, {"no_retry_on": "ValueError"},
+     {"aliases": "old"}],
 )  # fmt: skip
 def test_wrong_options(wrong: dict[str, Any]) -> None:
     """An option out of its range is refused by name when the handler is registered."""
     with pytest.raises(InvalidInput, match=next(iter(wrong))):
-        add(one, **wrong)
+        PgQueuer().entrypoint("work", **wrong)(one)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"concurrency": 0}, {"batch_size": 0}, {"threads": 0}, {"max_jobs": 0}, {"lease": 0.5},
      {"lease": math.nan}, {"lease": 1e300}, {"idle_look": 0}, {"idle_look": math.inf},
-     {"shutdown_timeout": -1}, {"shutdown_timeout": math.nan}, {"queues": "default"}],
+     {"shutdown_timeout": -1}, {"shutdown_timeout": math.nan}, {"queues": "default"},
+     {"concurrency": 2**31}, {"queues": {}}, {"queues": {"default": 0}},
+     {"queues": {"default": 5, "mail": -1}}, {"queues": ["default", 5]}],
 )  # fmt: skip
 def test_wrong_worker_options(wrong: dict[str, Any]) -> None:
     """A worker's option out of its range is refused by name before it starts."""
