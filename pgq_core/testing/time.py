@@ -25,7 +25,8 @@ async def fire_schedules(pgq: PgQueuer, now: datetime) -> None:
         await pgq.queries.call(
             "declare_schedule", name=rule.name, cron=rule.cron, timezone=rule.timezone,
             catch_up=rule.catch_up, entrypoint=rule.entrypoint, queue=rule.queue,
-            priority=rule.priority, payload=None, headers=None, jitter=rule.jitter, origin="code",
+            priority=rule.priority, payload=rule.payload, headers=None, jitter=rule.jitter,
+            origin="code",
         )  # fmt: skip
     for row in await pgq.queries.call("get_schedules"):
         if row["name"] in pgq.registry.schedules and row["paused_at"] is None:

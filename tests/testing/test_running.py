@@ -109,6 +109,20 @@ async def test_schedules_fire(pgq: PgQueuer) -> None:
     assert len(ticks) == 1
 
 
+async def test_schedules_carry_their_payload(pgq: PgQueuer) -> None:
+    """A schedule that fires in a test hands its handler the payload it was declared with."""
+    payloads: list[object] = []
+    clock = Clock(datetime(2030, 1, 1, 8, 0, tzinfo=timezone.utc))
+
+    @pgq.schedule("morning", "0 9 * * *", payload={"to": "ops"})
+    async def morning(schedule: Schedule) -> None:
+        payloads.append(schedule.job.json())
+
+    await run_pending(pgq, now=clock.now)
+    await run_pending(pgq, now=clock.move(hours=2))
+    assert payloads == [{"to": "ops"}]
+
+
 async def test_some_queues(pgq: PgQueuer) -> None:
     """`queues=` leaves the other queues alone."""
     pgq.entrypoint("work")(lambda job: None)
