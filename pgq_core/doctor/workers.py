@@ -34,12 +34,15 @@ def unserved(seen: Seen) -> Iterator[Finding]:
 def paused(seen: Seen) -> Iterator[Finding]:
     """Jobs that wait because somebody said so."""
     for row in seen.rows:
+        where, name = "every queue", ""
+        if row["queue"]:
+            where, name = f"queue {row['queue']!r}", f" {row['queue']}"
         only = f" --entrypoint {row['entrypoint']}" if row["entrypoint"] else ""
         yield Finding(
             "paused", Severity.INFO,
-            f"{row['entrypoint'] or 'everything'} in queue {row['queue']!r} has been paused for "
+            f"{row['entrypoint'] or 'everything'} in {where} has been paused for "
             f"{span(row['seconds'])}, and jobs wait",
-            f"pgq-core resume {row['queue']}{only}",
+            f"pgq-core resume{name}{only}",
             dict(row),
         )  # fmt: skip
 

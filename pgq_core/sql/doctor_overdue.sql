@@ -21,7 +21,7 @@ WITH lane AS (
         AND NOT EXISTS (
             SELECT FROM pgq_queues AS q
             WHERE
-                q.queue = l.queue
+                q.queue IN ('', l.queue)
                 AND q.entrypoint IN ('', l.entrypoint)
                 AND q.paused_at IS NOT NULL
         )

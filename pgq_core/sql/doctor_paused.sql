@@ -9,7 +9,7 @@ WHERE
     AND EXISTS (
         SELECT FROM pgq_lanes AS l
         WHERE
-            l.queue = q.queue
+            q.queue IN ('', l.queue)
             AND q.entrypoint IN ('', l.entrypoint)
             AND EXISTS (SELECT FROM pgq_ready AS r WHERE r.lane_id = l.lane_id)
     )

@@ -63,6 +63,20 @@ async def test_paused(find: Find, healthy: Healthy, queries: Queries, worker: in
     assert finding.mend == "pgq-core resume default --entrypoint served"
 
 
+async def test_an_entrypoint_paused_everywhere(
+    find: Find, queries: Queries, conn: asyncpg.Connection[Any], worker: int
+) -> None:
+    """An entrypoint paused in every queue is mentioned as well, and not called overdue."""
+    await queries.pause(entrypoint="served")
+    await conn.execute(
+        "INSERT INTO pgq_jobs (entrypoint, created_at) VALUES ('served', now() - interval '1 hour')"
+    )
+    finding = await find("paused")
+    assert finding.mend == "pgq-core resume --entrypoint served"
+    assert "served in every queue" in finding.what
+    assert not [f for f in await examine(queries) if f.name == "overdue"]
+
+
 async def test_jobs_far_past_due(find: Find, conn: asyncpg.Connection[Any], worker: int) -> None:
     """A job that should have started long ago is named, with its age."""
     await conn.execute(
