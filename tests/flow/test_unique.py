@@ -273,6 +273,17 @@ async def test_retrying_within_its_own_period(conn: Any) -> None:
     assert await again(conn) == job
 
 
+async def test_retrying_after_its_own_period(conn: Any) -> None:
+    """A job that is retried when its period is over holds its key until it has ended."""
+    job, _ = await unique(conn, unique_for=3600)
+    await verbs.finish(conn, await take(conn), "failed")
+    await conn.execute(LATER)
+    assert await verbs.queries(conn).retry([job]) == {job: "retried"}
+    assert await again(conn) == job
+    await verbs.finish(conn, await take(conn))
+    assert await again(conn) is None
+
+
 async def test_retrying_two_of_one_key(conn: Any) -> None:
     """Of several finished jobs of one key a call brings back the first; the rest are held."""
     jobs = [await verbs.worked(conn, "failed", unique_keys="key") for _ in range(3)]

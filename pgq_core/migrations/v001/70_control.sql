@@ -155,7 +155,7 @@ BEGIN
         ORDER BY w.entrypoint COLLATE "C", w.unique_key COLLATE "C", w.turn
         ON CONFLICT (entrypoint, unique_key) DO UPDATE SET
             job_id = excluded.job_id,
-            expires_at = CASE WHEN l.job_id = excluded.job_id THEN l.expires_at END
+            expires_at = CASE WHEN l.expires_at > clock_timestamp() THEN l.expires_at END
         WHERE l.job_id = excluded.job_id OR l.expires_at <= clock_timestamp()
         RETURNING l.job_id
     ),
