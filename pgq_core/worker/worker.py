@@ -113,6 +113,7 @@ class Worker:
             await self.news.reconcile()
             await self.claims.make()
         except TROUBLE as error:
+            self.claims.drained = False  # not all of it was looked at
             self.pace.at_once()
             await self._wait_out(error)
         now, full = time.monotonic(), self.slots.free() <= 0

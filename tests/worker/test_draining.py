@@ -7,11 +7,13 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from pgq_core import Context, Job, NewJob, PgQueuer
 from pgq_core.options import WorkerOptions
 from pgq_core.queries import Queries
+from pgq_core.worker.claimer import Claimer
 from pgq_core.worker.lane import WINDOW
 from tests.support import eventually
 from tests.worker.harness import Connection, Processes, bulk, finished, outcomes, working
@@ -92,6 +94,25 @@ async def test_jobs_in_lanes_that_were_empty(pgq: PgQueuer, conn: Connection) ->
     await pgq.run(until_empty=True)
     await pgq.enqueue("hop0", "10")
     await pgq.run(until_empty=True)
+    assert await left(conn) == 0
+
+
+async def test_a_claim_that_failed(
+    pgq: PgQueuer, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`until_empty` does not take trouble with the database for the end."""
+    claim, failures = Claimer.claim_limited, [asyncpg.DeadlockDetectedError("once")]
+
+    async def claim_limited(claimer: Claimer, *arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await claim(claimer, *arguments)
+
+    monkeypatch.setattr(Claimer, "claim_limited", claim_limited)
+    pgq.entrypoint("work", concurrency_limit=1)(lambda job: None)
+    await pgq.enqueue("work")
+    await pgq.run(until_empty=True)
+    assert not failures
     assert await left(conn) == 0
 
 
