@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote as percent
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -58,7 +58,9 @@ class Databases:
     def _create(self, origin: str) -> str:
         name = f"pgq_testing_{os.getpid()}_{next(self._numbers)}"
         self._execute(f"CREATE DATABASE {quote(name)}{origin}")
-        return urlunsplit(urlsplit(self.dsn)._replace(path="/" + percent(name)))
+        scheme, netloc, _, query, _ = urlsplit(self.dsn)
+        # Not by urlunsplit(), which leaves the two slashes out where no host is named.
+        return f"{scheme}://{netloc}/{percent(name)}" + (f"?{query}" if query else "")
 
     def _execute(self, statement: str) -> None:
         async def body() -> None:

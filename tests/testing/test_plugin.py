@@ -6,6 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
+import pytest
+
+from pgq_core.testing import Databases
+from pgq_core.testing.databases import name_in
+
 TESTS = """
 import asyncio
 import asyncpg
@@ -59,3 +65,18 @@ def test_the_fixtures(tmp_path: Path, server_dsn: str, clean_environment: dict[s
         env={**clean_environment, "PGQ_TEST_DSN": server_dsn},
     )  # fmt: skip
     assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_server_without_a_host(server_dsn: str) -> None:
+    """The DSN of a test's database opens it in every library, also where the server's names no host."""
+    user, embedded, rest = server_dsn.removeprefix("postgresql://").partition("@/")
+    if not embedded:
+        pytest.skip("needs the embedded server, which has no host")
+    databases = Databases(f"postgresql:///{rest}&user={user}")
+    dsn = databases.create()
+    try:
+        with psycopg.connect(dsn) as connection:
+            assert connection.info.dbname == name_in(dsn)
+    finally:
+        databases.drop(dsn)
+        databases.close()
