@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import click
@@ -54,7 +53,7 @@ def rule_text(queue: str | None, entrypoint: str | None) -> str:
 async def prune(queries: Queries, as_json: bool, **days: float) -> None:
     """Delete finished jobs older than that, with their history."""
     ages: dict[str, Any] = {
-        option.removesuffix("_days"): timedelta(days=value) for option, value in days.items()
+        option.removesuffix("_days"): value * 86400 for option, value in days.items()
     }
     gone = await queries.prune(**ages)
     if as_json:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pgq_core.errors import InvalidInput
 from pgq_core.models import JobState, check_choice
+from pgq_core.options import MOST
 from pgq_core.queries.retention import Retention
 from pgq_core.retries import LONGEST
 
@@ -108,6 +109,8 @@ class Steering(Retention):
         """
         if not rate > 0:
             raise InvalidInput(f"rate={rate!r}: give jobs per second, above 0")
+        if not 0 <= limit <= MOST:
+            raise InvalidInput(f"limit={limit!r}: give a number from 0 to {MOST:,}")
         if limit > rate * LONGEST:
             raise InvalidInput(f"rate={rate!r}: the last of {limit} jobs is due in over 100 years")
         found = await self.call(

@@ -44,6 +44,8 @@ BAD = [
     ("pause",),
     ("resume",),
     ("prune", "--failed-days", "-1"),
+    ("prune", "--failed-days", "nan"),
+    ("redrive", "--rate", "1e6", "--limit", "9999999999"),
     ("health", "--max-age", "old"),
     ("worker",),
     ("worker", "jobs:pgq", "--concurrency", "0"),
