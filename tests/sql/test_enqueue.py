@@ -117,6 +117,39 @@ async def test_names_cut_elsewhere_are_another_lane(conn: Any) -> None:
     assert await conn.fetchval("SELECT count(DISTINCT lane_id) FROM pgq_ready") == 3
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("run_at", "infinity"), ("run_at", "-infinity"), ("run_at", "20000-01-01"),
+     ("run_at", "0044-03-15 BC"), ("created_at", "20000-01-01"), ("timeout", "NaN"),
+     ("timeout", "Infinity"), ("unique_for", "Infinity")],
+)  # fmt: skip
+async def test_times_that_no_worker_can_read_are_refused(
+    conn: Any, column: str, value: str
+) -> None:
+    """A plain INSERT cannot make a job that is due never, or in a year that Python does not know:
+    every worker that saw it would fail."""
+    await conn.execute("INSERT INTO pgq_jobs (entrypoint) VALUES ('a')")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await conn.execute(f"INSERT INTO pgq_jobs (entrypoint, {column}) VALUES ('a', '{value}')")
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await conn.execute(
+            f"INSERT INTO pgq_jobs (entrypoint, unique_key, {column}) VALUES ('a', 'k', '{value}')"
+        )
+    assert caught.value.sqlstate in ("23514", "22008")  # not allowed; or no interval at all
+    many = f"INSERT INTO pgq_jobs (entrypoint, {column}) VALUES ('a', '{value}'), ('a', DEFAULT)"
+    with pytest.raises(asyncpg.CheckViolationError):
+        await conn.execute(many)
+
+
+async def test_times_at_the_edge_are_taken(conn: Any) -> None:
+    """The last moment that Python knows is a time like any other."""
+    job = await conn.fetchval(
+        "INSERT INTO pgq_jobs (entrypoint, run_at) VALUES ('a', '9999-12-31 23:59:59.9+00')"
+        " RETURNING id"
+    )
+    assert (await verbs.queries(conn).get_job(job)).run_at.year == 9999
+
+
 async def test_copy_enqueues(conn: Any) -> None:
     """COPY into pgq_jobs enqueues every row."""
     await conn.copy_records_to_table(

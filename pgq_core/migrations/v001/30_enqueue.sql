@@ -1,10 +1,14 @@
 -- Enqueue is one ordinary INSERT into pgq_jobs; these triggers do the rest, inside the caller's
 -- transaction: the lane's entry in the directory, the pointer, the wake-up.
 
--- Whether the columns of a new job hold what they may.
+-- Whether the columns of a new job hold what they may: times that workers can read, and names that
+-- fit into an index.
 CREATE FUNCTION pgq_allowed(
     p_queue text,
     p_entrypoint text,
+    p_concurrency_key text,
+    p_created_at timestamptz,
+    p_run_at timestamptz,
     p_max_attempts smallint,
     p_timeout double precision,
     p_unique_for double precision,
@@ -14,9 +18,16 @@ CREATE FUNCTION pgq_allowed(
 RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT
     p_queue <> '' AND p_entrypoint <> ''
+    AND octet_length(p_queue) <= 1000 AND octet_length(p_entrypoint) <= 1000
+    AND (p_concurrency_key IS NULL OR octet_length(p_concurrency_key) <= 1000)
     AND (p_max_attempts IS NULL OR p_max_attempts > 0)
-    AND (p_timeout IS NULL OR p_timeout > 0)
-    AND (p_unique_for IS NULL OR p_unique_for > 0)
+    AND p_created_at >= '0001-01-01 00:00+00' AND p_created_at < '10000-01-01 00:00+00'
+    AND (
+        p_run_at IS NULL
+        OR (p_run_at >= '0001-01-01 00:00+00' AND p_run_at < '10000-01-01 00:00+00')
+    )
+    AND (p_timeout IS NULL OR (p_timeout > 0 AND p_timeout < 'infinity'))
+    AND (p_unique_for IS NULL OR (p_unique_for > 0 AND p_unique_for < 'infinity'))
     AND (p_unique_while IS NULL OR p_unique_while IN ('waiting', 'unfinished'))
     AND (p_on_failure IS NULL OR p_on_failure IN ('run', 'skip', 'cancel', 'only'))
 $$;
@@ -34,14 +45,14 @@ DECLARE
     v_known boolean;
     v_awaited boolean;
 BEGIN
-    -- Nearly always there is one job, to start at once. Every expression here is set up anew in each
-    -- transaction, which costs more than to work it out, so this case is one statement with few of
-    -- them and two plain variables. A lane that is known has names that are allowed.
+    -- Nearly always there is one plain job, to start at once. Every expression here is set up anew in
+    -- each transaction, which costs more than to work it out, so this case is one statement with few
+    -- of them and two plain variables. A lane that is known has names that are allowed.
     -- The insert that fired us has given this transaction its xid, before any position is drawn.
     -- No column is left to its default, which would cost another node of the plan.
     INSERT INTO pgq_ready (lane_id, position, job_id, attempt, spent, crashes)
     SELECT
-        pgq_lane_id(f.queue, f.entrypoint, f.priority, pgq_kind(f.concurrency_key)),
+        pgq_lane_id(f.queue, f.entrypoint, f.priority, 'plain'),
         nextval('pgq_positions'),
         f.id,
         0,
@@ -50,9 +61,10 @@ BEGIN
     FROM fresh AS f
     WHERE
         NOT EXISTS (SELECT FROM fresh OFFSET 1)
-        AND num_nonnulls(f.run_at, f.after, f.unique_for, f.unique_while, f.on_failure) = 0
+        AND num_nonnulls(f.run_at, f.after, f.timeout, f.concurrency_key, f.unique_for,
+            f.unique_while, f.on_failure) = 0
         AND coalesce(f.max_attempts, 1) > 0
-        AND coalesce(f.timeout, 1) > 0
+        AND f.created_at >= '0001-01-01 00:00+00' AND f.created_at < '10000-01-01 00:00+00'
     RETURNING
         lane_id,
         EXISTS (SELECT FROM pgq_lanes AS l WHERE l.lane_id = pgq_ready.lane_id),
@@ -68,8 +80,8 @@ BEGIN
     v_now := clock_timestamp();  -- read once: two readings could drop a row between them
     SELECT
         count(*), bool_or(f.run_at > v_now AND f.after IS NULL), bool_or(f.after IS NOT NULL),
-        bool_and(pgq_allowed(f.queue, f.entrypoint, f.max_attempts, f.timeout, f.unique_for,
-            f.unique_while, f.on_failure))
+        bool_and(pgq_allowed(f.queue, f.entrypoint, f.concurrency_key, f.created_at, f.run_at,
+            f.max_attempts, f.timeout, f.unique_for, f.unique_while, f.on_failure))
     INTO v_count, v_later, v_after, v_good
     FROM fresh AS f;
     IF v_count = 0 THEN
