@@ -141,6 +141,21 @@ async def test_times_that_no_worker_can_read_are_refused(
         await conn.execute(many)
 
 
+@pytest.mark.parametrize("column", ["queue", "entrypoint", "concurrency_key"])
+async def test_names_that_no_index_can_hold_are_refused(conn: Any, column: str) -> None:
+    """A plain INSERT takes names of a thousand bytes at most: a longer key would keep every job
+    behind it from being claimed."""
+    fields = {"entrypoint": "a", column: "x" * 1000}
+    insert = (
+        f"INSERT INTO pgq_jobs ({', '.join(fields)})"
+        f" VALUES ({', '.join(f'${n}' for n in range(1, 1 + len(fields)))})"
+    )
+    await conn.execute(insert, *fields.values())
+    fields[column] += "x"
+    with pytest.raises(asyncpg.CheckViolationError):
+        await conn.execute(insert, *fields.values())
+
+
 async def test_times_at_the_edge_are_taken(conn: Any) -> None:
     """The last moment that Python knows is a time like any other."""
     job = await conn.fetchval(
