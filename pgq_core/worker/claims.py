@@ -33,7 +33,7 @@ class Claims:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.drained = False
-        self._crowded: set[str | None] = set()  # queues whose last claim came back full
+        self.crowded: set[str | None] = set()  # queues that may hold more than we could take
         self._resort_at = time.monotonic() + LAST_RESORT
 
     async def make(self) -> None:
@@ -68,7 +68,7 @@ class Claims:
     async def _plain(self, free: int, look: bool) -> None:
         """Claim over the ordinary lanes."""
         pace, slots, news = self.worker.pace, self.worker.slots, self.worker.news
-        if pace.backlog:
+        if self.crowded:
             free = min(await self._linger(free), slots.half())
         if look and time.monotonic() - news.directory_at > DIRECTORY:
             await news.read_directory()
@@ -82,9 +82,11 @@ class Claims:
             count, filled, found = await self._room(queue, room, look and seen is None)
             got, seen = got + count, found or seen
             if room > 0:
-                (self._crowded.add if filled else self._crowded.discard)(queue)
+                (self.crowded.add if filled else self.crowded.discard)(queue)
                 full = full or filled
-        pace.backlog = bool(self._crowded)
+            elif free > 0 and share <= 0:
+                self.crowded.add(queue)
+        pace.backlog = any(share > 0 and queue in self.crowded for queue, share in slots.rooms())
         quiet = self._quiet(began, calm, seen)
         self._judge(got, free, look, full, quiet)
         if seen is not None:
@@ -154,7 +156,7 @@ class Claims:
         """Set the pace by what a claim brought; pass a wake-up on that we could not serve."""
         worker = self.worker
         worker.pace.claimed(got, free, look, full, quiet)
-        worker.ear.pass_on(unserved=free <= 0 or worker.pace.backlog)
+        worker.ear.pass_on(unserved=free <= 0 or bool(self.crowded))
         self.drained = (
             look and not got and free > 0 and not worker.book.running and worker.crew.flusher.idle
         )

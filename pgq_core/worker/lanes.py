@@ -31,7 +31,7 @@ class Lanes:
         self.settling = Settling()
         self.last = 0
         self.version = ""
-        self.skipping = False  # whether the last plan left lanes out
+        self._skipping: set[str | None] = set()  # the queues whose last plan left lanes out
         self._order: list[Lane] = []
         self._turns: Counter[str | None] = Counter()
         self._probe = 0
@@ -129,16 +129,16 @@ class Lanes:
         Of one `queue`, or of all. `upside_down`: low priorities first, for once.
         """
         self._turns[queue] += 1
-        self.skipping = False
+        self._skipping.discard(queue)
         lanes = [lane for lane in self._order if not lane.paused and queue in (None, lane.queue)]
         empty = [lane for lane in lanes if lane.empty and lane.id not in self._named]
         if len(empty) > PROBES:
-            self.skipping = True
+            self._skipping.add(queue)
             first = self._probe % len(empty)
             self._probe = first + PROBES
             skipped = {lane.id for lane in (empty + empty)[first + PROBES : first + len(empty)]}
             lanes = [lane for lane in lanes if lane.id not in skipped]
-        self._named.clear()
+        self._named.difference_update([lane.id for lane in lanes])
         ordered = rotate(lanes, self._turns[queue])
         return [
             Stretch(lane, lane.start, END) for lane in (ordered[::-1] if upside_down else ordered)
@@ -192,6 +192,11 @@ class Lanes:
     def _behind(self) -> list[Lane]:
         """Limited lanes, which have floors and no marks, whose floor is far behind."""
         return [lane for lane in self.limited_lanes() if self.last - lane.floor > LAG]
+
+    @property
+    def skipping(self) -> bool:
+        """Whether the last claims left lanes out."""
+        return bool(self._skipping)
 
     @property
     def lagging(self) -> bool:

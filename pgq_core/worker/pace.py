@@ -19,9 +19,9 @@ FULL_LOOK = 0.25  # while no slot is free
 
 @dataclass
 class Pace:
-    """`hungry`: there may be jobs to claim at once. `backlog`: the last claim came back full.
-    `crowd`: it brought so many that the next one, a little later (`crowd_at`), will bring more
-    unasked.
+    """`hungry`: there may be jobs to claim at once. `backlog`: the last claim came back full, and
+    there is room for more. `crowd`: it brought so many that the next one, a little later
+    (`crowd_at`), will bring more unasked.
 
     `limited_at`: when to try for jobs under limits and keys. A claim needs free slots and hunger; a
     look (promotion, dead workers, cancellations, pause flags) happens when `next_look` has come,

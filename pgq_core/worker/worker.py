@@ -174,7 +174,7 @@ class Worker:
     def slot_freed(self) -> None:
         """An attempt has ended."""
         self.crew.suspects.ended()
-        if self.pace.backlog or self.options.until_empty:
+        if self.claims.crowded or self.options.until_empty:
             self.pace.hungry = True
             self.ear.woken.set()
         elif self.pace.hungry or not math.isinf(self.pace.limited_at):

@@ -122,6 +122,20 @@ def test_a_named_lane_is_probed_at_once() -> None:
     assert not lanes.name(9999)
 
 
+def test_a_plan_of_one_queue_forgets_nothing_of_another() -> None:
+    """With shares per queue, a lane named in one stays named, and what it left out is remembered,
+    while another is claimed."""
+    lanes = all_empty(4 * PROBES)
+    lanes.learn_directory(
+        [{"lane_id": 0, "queue": "other", "entrypoint": "e", "priority": 5, "kind": "plain"}]
+    )
+    assert 3 * PROBES not in ids(lanes.plan("q"))
+    lanes.name(3 * PROBES)
+    assert ids(lanes.plan("other")) == [0]
+    assert lanes.skipping
+    assert 3 * PROBES in ids(lanes.plan("q"))
+
+
 def test_all_lanes_are_named() -> None:
     """A wake-up without a name makes the next claim look into every lane."""
     lanes = all_empty(4 * PROBES)

@@ -8,7 +8,7 @@ import time
 import asyncpg
 import pytest
 
-from pgq_core import Job, PgQueuer
+from pgq_core import Job, NewJob, PgQueuer
 from pgq_core.worker import news, pace, quiet
 from pgq_core.worker.quiet import Quiet
 from tests.support import eventually
@@ -94,6 +94,25 @@ async def test_others_that_hold_jobs_are_watched(
             end.set()
             await finished(conn, job)
             await asleep(worker)
+
+
+async def test_a_full_share_does_not_keep_the_worker_awake(pgq: PgQueuer, conn: Connection) -> None:
+    """With `queues={"full": 1, "free": 5}` and more jobs waiting in the full one, the worker sleeps,
+    and is woken for a job in the other; the next in the full one starts when its turn has come."""
+    end = asyncio.Event()
+
+    @pgq.entrypoint("hold", queue="full")
+    async def hold(job: Job) -> None:
+        await end.wait()
+
+    held = [job.id for job in await pgq.enqueue_many([NewJob("hold", queue="full")] * 3)]
+    async with working(pgq, queues={"full": 1, "free": 5}, **QUIET) as worker:
+        await in_state(conn, held[0], "running")
+        await asleep(worker)
+        await asyncio.wait_for(finished(conn, await pgq.enqueue("work", queue="free")), SOON)
+        await asleep(worker)
+        end.set()
+        await asyncio.wait_for(finished(conn, *held), SOON)
 
 
 async def looks_on(worker: object, times: int = 5) -> None:
