@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pgq_core.app.blocking import Blocking
 from pgq_core.app.preparing import unduplicated
 from pgq_core.batches import Batch, callbacks_of, chained
-from pgq_core.models import EnqueuedJob, Fellows, JobRow, NewJob, job_of
-from pgq_core.queries import Queries
+from pgq_core.models import EnqueuedJob, Fellows, NewJob, job_of
 from pgq_core.tasks import JobSettings
 
 if TYPE_CHECKING:
@@ -65,10 +64,10 @@ class Enqueueing(Blocking):
         rows = self.prepare_all(fellows, check)
         queries = self.queries if connection is None else self.queries_on(connection)
         if not self.pressure.max_depth:
-            return await insert(fellows, rows, queries, connection)
+            return unduplicated(fellows, await queries.insert(rows, connection))
         await self.pressure.admit(rows, partial(queries.depth, on=connection), patience)
         try:
-            return await insert(fellows, rows, queries, connection)
+            return unduplicated(fellows, await queries.insert(rows, connection))
         finally:
             self.pressure.landed(rows)
 
@@ -98,13 +97,3 @@ class Enqueueing(Blocking):
         """
         made = await self.enqueue_many(chained(jobs), connection=connection, check=check)
         return [job.id for job in made]
-
-
-async def insert(
-    jobs: Sequence[NewJob], rows: list[JobRow], queries: Queries, connection: Any
-) -> list[EnqueuedJob]:
-    """Write prepared jobs; in a transaction of our own where a duplicate is to undo them all."""
-    if connection is None and any(job.on_duplicate == "raise" for job in jobs):
-        async with queries.driver.transaction() as own:  # rolled back by DuplicateJob
-            return unduplicated(jobs, await queries.insert(rows, own))
-    return unduplicated(jobs, await queries.insert(rows, connection))

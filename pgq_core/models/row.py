@@ -34,6 +34,7 @@ class JobRow(NamedTuple):
     after: str | None = None
     on_failure: str | None = None
     replace: bool = False
+    raises: bool = False
 
 
 def row_of(
@@ -72,4 +73,5 @@ def row_of(
         encode_after(job.after, fellows),
         job.on_failure,
         job.on_duplicate == "replace",
+        job.on_duplicate == "raise",
     )

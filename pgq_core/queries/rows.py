@@ -79,7 +79,7 @@ def columns(rows: Sequence[JobRow]) -> dict[str, list[Any]]:
     names = (
         "entrypoints", "payloads", "priorities", "queues", "run_ats", "delays", "unique_keys",
         "concurrency_keys", "headers", "max_attempts", "timeouts", "unique_fors", "unique_whiles",
-        "afters", "on_failures", "replaces",
+        "afters", "on_failures", "replaces", "raises",
     )  # fmt: skip
     return {
         name: [] if silent(values) else list(values)

@@ -7,6 +7,6 @@ FROM pgq_enqueue(
     :run_ats::timestamptz[], :delays::double precision[], :unique_keys::text[],
     :concurrency_keys::text[], :headers::text[], :max_attempts::smallint[],
     :timeouts::double precision[], :unique_fors::double precision[], :unique_whiles::text[],
-    :afters::text[], :on_failures::text[], :replaces::boolean[]
+    :afters::text[], :on_failures::text[], :replaces::boolean[], :raises::boolean[]
 ) AS e
 ORDER BY e.ordinal;

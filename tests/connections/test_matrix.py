@@ -133,6 +133,22 @@ async def test_duplicate_key_gives_the_holder_and_breaks_nothing(
     assert await kept(outside)
 
 
+async def test_a_duplicate_that_raises_takes_the_call_back(desk: Desk, outside: Outside) -> None:
+    """With `on_duplicate="raise"` a duplicate undoes what its call wrote, and nothing else of your
+    transaction."""
+    first = await desk.enqueue(unique_key="once")
+    with pytest.raises(errors.DuplicateJob) as raised:
+        await desk.enqueue_many(
+            [NewJob("mail"), NewJob("mail", unique_key="once", on_duplicate="raise")]
+        )
+    await keep(desk)
+    await desk.do(desk.commit)
+    assert raised.value.job_id == first
+    assert await outside.ids() == [first]
+    assert await outside.pointers() == 1
+    assert await kept(outside)
+
+
 async def test_holder_committed_by_somebody_else(desk: Desk, outside: Outside) -> None:
     """A key held by a job from another transaction gives that job's id, without an error."""
     held = await outside.connection.fetchval(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import pytest
 
 from pgq_core import NewJob, PgQueuer
@@ -222,6 +223,23 @@ async def test_raise(pgq: PgQueuer) -> None:
         await pgq.enqueue_many(jobs)
     assert (raised.value.job_id, raised.value.unique_key) == (first, "key")
     assert len(await pgq.queries.get_jobs()) == 1
+
+
+@pytest.mark.parametrize("outside", ["connection", "pool", "driver"])
+async def test_raise_without_a_transaction(conn: Any, database: str, outside: str) -> None:
+    """On a pool, or a connection without a transaction, nothing of the call is written, too."""
+    async with asyncpg.create_pool(database, min_size=0) as pool:
+        pgq = PgQueuer(AsyncpgDriver(conn))
+        first = await pgq.enqueue("work", unique_key="key")
+        where = {"connection": conn, "pool": pool, "driver": None}[outside]
+        jobs = [NewJob("other"), NewJob("work", unique_key="key", on_duplicate="raise")]
+        with pytest.raises(DuplicateJob) as raised:
+            await pgq.enqueue_many(jobs, connection=where)
+        assert raised.value.job_id == first
+        new = [NewJob("other"), NewJob("work", unique_key="new", on_duplicate="raise")]
+        made = await pgq.enqueue_many(new, connection=where)
+        assert [job.fresh for job in made] == [True, True]
+    assert await verbs.count(conn, "pgq_jobs") == await verbs.count(conn, "pgq_ready") == 3
 
 
 async def test_raise_leaves_the_callers_transaction_usable(conn: Any) -> None:

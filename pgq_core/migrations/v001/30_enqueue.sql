@@ -187,7 +187,8 @@ FOR EACH ROW WHEN (NEW.unique_key IS NOT NULL) EXECUTE FUNCTION pgq_take_key();
 -- key whose holder finished while we looked is taken in another round. p_afters: arrays as text of
 -- the jobs to wait for; -k is what becomes of the k-th job of this call, so a job that waits for one
 -- with a key is written in a later round. p_replaces: a holder that has not started is cancelled and
--- replaced, key by key.
+-- replaced, key by key. p_raises: a duplicate among these undoes what the whole call has written, in
+-- a subtransaction, so that the caller's goes on.
 CREATE FUNCTION pgq_enqueue(
     p_entrypoints text [],
     p_payloads bytea [],
@@ -204,7 +205,8 @@ CREATE FUNCTION pgq_enqueue(
     p_unique_whiles text [],
     p_afters text [],
     p_on_failures text [],
-    p_replaces boolean []
+    p_replaces boolean [],
+    p_raises boolean []
 )
 RETURNS TABLE (ordinal bigint, job_id bigint, fresh boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -217,7 +219,36 @@ DECLARE
     v_round integer [];   -- the rows to write now, in order; NULL: all
     v_part integer [];
     v_step integer;
+    v_fresh boolean [];
 BEGIN
+    IF TRUE = ANY(p_raises) THEN
+        BEGIN
+            SELECT
+                array_agg(e.job_id ORDER BY e.ordinal), array_agg(e.fresh ORDER BY e.ordinal)
+            INTO v_final, v_fresh
+            FROM pgq_enqueue(
+                p_entrypoints, p_payloads, p_priorities, p_queues, p_run_ats, p_delays,
+                p_unique_keys, p_concurrency_keys, p_headers, p_max_attempts, p_timeouts,
+                p_unique_fors, p_unique_whiles, p_afters, p_on_failures, p_replaces, NULL
+            ) AS e;
+            IF EXISTS (
+                SELECT FROM unnest(v_fresh, p_raises) AS n (fresh, raises)
+                WHERE n.raises AND NOT n.fresh
+            ) THEN
+                RAISE unique_violation;
+            END IF;
+        EXCEPTION WHEN unique_violation THEN  -- what the variables hold stays
+            IF v_fresh IS NULL THEN
+                RAISE;  -- not ours
+            END IF;
+        END;
+        RETURN QUERY
+        SELECT n.ordinal, n.final, n.fresh
+        FROM unnest(v_final, v_fresh) WITH ORDINALITY AS n (final, fresh, ordinal)
+        ORDER BY n.ordinal;
+        RETURN;
+    END IF;
+
     SELECT array_agg(nextval('pgq_jobs_id_seq')) INTO v_ids
     FROM generate_series(1, cardinality(p_entrypoints));
     IF v_keyed THEN
