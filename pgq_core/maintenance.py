@@ -16,6 +16,7 @@ from pgq_core.db import DISCONNECTED
 from pgq_core.errors import PgqError
 from pgq_core.options import WorkerOptions
 from pgq_core.queries import Queries
+from pgq_core.queries.retention import START
 
 log = logging.getLogger("pgq_core.maintenance")
 
@@ -91,7 +92,7 @@ class Upkeep:
         self.queries = queries
         self.options = options
         self.every = every
-        self._job = 0
+        self._job = START
         self._batch = 0
 
     async def run(self) -> None:
@@ -116,7 +117,7 @@ class Upkeep:
             )
             if step.last_id is None or not step.old:
                 # What comes behind is younger still: the next round begins at the start again.
-                self._job = 0
+                self._job = START
                 return
             self._job = step.last_id
             await asyncio.sleep(9 * (time.monotonic() - started))

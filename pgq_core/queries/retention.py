@@ -9,6 +9,8 @@ from pgq_core.errors import InvalidInput
 from pgq_core.options import MONTH, WEEK, Age, check_age
 from pgq_core.queries.base import Statements
 
+START = -(2**63)  # below every id that a plain INSERT may choose
+
 
 class Pruned(NamedTuple):
     """What one step of pruning did. `old`: it saw jobs old enough to go, once they have ended."""
@@ -36,7 +38,7 @@ class Retention(Statements):
         """
         if batch < 1:
             raise InvalidInput(f"prune: batch={batch!r}: give at least 1")
-        gone, position = 0, 0
+        gone, position = 0, START
         while True:
             step = await self.prune_some(position, batch, succeeded, failed, cancelled)
             gone += step.pruned

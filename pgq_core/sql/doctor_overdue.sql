@@ -1,5 +1,6 @@
 -- Lanes whose oldest job has been due for longer than :overdue_seconds, although a worker serves them and
--- nobody has paused them.
+-- nobody has paused them. A job that was tried before does not tell when it became due again: the
+-- first that was not counts, of the first 100.
 WITH lane AS (
     SELECT DISTINCT
         l.lane_id,
@@ -37,8 +38,17 @@ head AS (
     FROM lane AS l
     CROSS JOIN LATERAL (
         SELECT y.job_id
-        FROM pgq_ready AS y
-        WHERE y.lane_id = l.lane_id
+        FROM (
+            SELECT
+                x.job_id,
+                x.position,
+                x.attempt
+            FROM pgq_ready AS x
+            WHERE x.lane_id = l.lane_id
+            ORDER BY x.position
+            LIMIT 100
+        ) AS y
+        WHERE y.attempt = 0
         ORDER BY y.position
         LIMIT 1
     ) AS r

@@ -1,5 +1,6 @@
 -- What a probe needs, cheaply: live workers, the oldest ready job's age, failures of the last hour.
--- Polling workers do so by configuration or behind a pooler; deaf ones should hear and do not.
+-- A job tried before does not tell when it became due again: the first of each lane that was not
+-- counts, of the first 100. Polling workers do so by configuration or behind a pooler; deaf ones should hear and do not.
 SELECT
     (
         SELECT count(*) FROM pgq_workers AS w
@@ -23,8 +24,18 @@ SELECT
             SELECT DISTINCT l.lane_id FROM pgq_lanes AS l
         ) AS lane
         CROSS JOIN LATERAL (
-            SELECT r.job_id FROM pgq_ready AS r
-            WHERE r.lane_id = lane.lane_id
+            SELECT r.job_id
+            FROM (
+                SELECT
+                    y.job_id,
+                    y.position,
+                    y.attempt
+                FROM pgq_ready AS y
+                WHERE y.lane_id = lane.lane_id
+                ORDER BY y.position
+                LIMIT 100
+            ) AS r
+            WHERE r.attempt = 0
             ORDER BY r.position
             LIMIT 1
         ) AS head

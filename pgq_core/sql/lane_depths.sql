@@ -1,4 +1,5 @@
--- How many jobs are ready in each lane, and how many seconds the first of them has waited.
+-- How many jobs are ready in each lane, and how many seconds the first of them has waited: the first
+-- not tried before, of the first 100, since others do not tell when they became due again.
 SELECT
     lane.queue,
     lane.entrypoint,
@@ -18,9 +19,18 @@ CROSS JOIN LATERAL (
 ) AS waiting
 LEFT JOIN LATERAL (
     SELECT extract(EPOCH FROM clock_timestamp() - greatest(j.created_at, j.run_at)) AS age
-    FROM pgq_ready AS r
+    FROM (
+        SELECT
+            y.job_id,
+            y.position,
+            y.attempt
+        FROM pgq_ready AS y
+        WHERE y.lane_id = lane.lane_id
+        ORDER BY y.position
+        LIMIT 100
+    ) AS r
     INNER JOIN pgq_jobs AS j ON r.job_id = j.id
-    WHERE r.lane_id = lane.lane_id
+    WHERE r.attempt = 0
     ORDER BY r.position
     LIMIT 1
 ) AS head ON TRUE

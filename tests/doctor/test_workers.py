@@ -87,6 +87,17 @@ async def test_jobs_far_past_due(find: Find, conn: asyncpg.Connection[Any], work
     assert "due for 60 min" in finding.what
 
 
+async def test_a_job_put_back_is_not_past_due(
+    queries: Queries, conn: asyncpg.Connection[Any], worker: int
+) -> None:
+    """An old job that is retried now is not called overdue."""
+    [job] = await queries.enqueue("served")
+    await queries.cancel([job])
+    await conn.execute("UPDATE pgq_jobs SET created_at = now() - interval '1 day'")
+    await queries.retry([job])
+    assert not [f for f in await examine(queries) if f.name == "overdue"]
+
+
 async def test_deferred_jobs_far_past_due(
     find: Find, queries: Queries, conn: asyncpg.Connection[Any], worker: int
 ) -> None:

@@ -57,6 +57,15 @@ async def test_the_defaults_keep_a_week_and_a_month(conn: Any) -> None:
     assert set(await verbs.states(conn)) == {jobs[0], jobs[2]}
 
 
+async def test_whatever_the_id(conn: Any) -> None:
+    """A finished job that was inserted with an id of its own, zero or less, is deleted, too."""
+    for id_ in (0, -7):
+        await conn.execute("INSERT INTO pgq_jobs (id, entrypoint) VALUES ($1, 'work')", id_)
+        (taken,) = (await verbs.claim(conn)).jobs
+        await verbs.finish(conn, taken, "succeeded")
+    assert await verbs.queries(conn).prune(succeeded=0) == 2
+
+
 async def test_nothing_is_left_behind(conn: Any) -> None:
     """With a job go its attempts, of every number, and its progress."""
     (job,) = await verbs.enqueue(conn, unique_keys="key")

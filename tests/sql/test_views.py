@@ -133,6 +133,19 @@ async def test_health(conn: Any) -> None:
     assert alive != dead
 
 
+async def test_a_job_put_back_is_not_old(conn: Any) -> None:
+    """A job that failed yesterday and is retried now has not waited since yesterday: what waits
+    behind it tells how long."""
+    job, fresh = await verbs.worked(conn, "failed"), verbs.queries(conn)
+    await conn.execute("UPDATE pgq_jobs SET created_at = created_at - interval '1 day'")
+    await fresh.retry([job])
+    assert (await fresh.health())["oldest_ready"] is None
+    assert [(row["depth"], row["age"]) for row in await fresh.call("lane_depths")] == [(1, None)]
+    await verbs.enqueue(conn)
+    assert (await fresh.health())["oldest_ready"] < 3600
+    assert (await fresh.call("lane_depths"))[0]["age"] < 3600
+
+
 async def test_history(conn: Any) -> None:
     """Every attempt of a job can be read: number, outcome, worker, times, error, result."""
     (job,) = await verbs.enqueue(conn)
