@@ -109,7 +109,7 @@ class WorkerOptions:
     listen: bool = True
     listen_dsn: str | None = None
     threads: int | None = None
-    idle_look: float = 0.75
+    idle_look: float = 0.85
     prune: bool = True
     keep_succeeded: Age = WEEK
     keep_failed: Age = MONTH

@@ -14,6 +14,10 @@ from pgq_core.errors import EmbeddedServerError
 SUPERUSER = "postgres"
 SOCKET_ONLY = "local all all trust\n"
 SOCKET_AND_LOOPBACK = SOCKET_ONLY + "host all all 127.0.0.1/32 scram-sha-256\n"
+NEEDED = {
+    "PATH", "HOME", "TMPDIR", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "ICU_DATA",
+    "SYSTEMROOT",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Cluster:
 
 
 def clean_environment() -> dict[str, str]:
-    """Ours, without PGPORT and its relatives: the server would obey them."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    """What programs need of ours, and nothing else: the server would obey PGPORT and its relatives,
+    and others may run under its account, who can read what it was started with."""
+    inherited = {name: value for name, value in os.environ.items() if name in NEEDED}
     return {**inherited, "LC_ALL": "C"}

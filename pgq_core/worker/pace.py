@@ -107,7 +107,7 @@ class Pace:
         elif self.backlog or self.crowd:
             pause = BUSY_LOOK
         else:
-            pause = self.delay * random.uniform(1.0, 1.4)
+            pause = self.delay * random.uniform(1.0, 1.25)
         if look or began or not (self.backlog or self.crowd):
             self.no_later_than(now + pause)
 

@@ -288,18 +288,21 @@ def test_ignores_libpq_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="arguments are read from /proc")
 def test_secrets_of_the_environment_stay_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the environment holds is not to be read in the arguments of any process."""
+    """What the environment holds is not to be read in the arguments of any process, and the server
+    does not have it either."""
     monkeypatch.setenv("SOME_PASSWORD", "swordfish")
-    with EmbeddedServer():
-        arguments = [arguments_of(process) for process in Path("/proc").glob("[0-9]*")]
-        assert any(watchdog.__file__ in text for text in arguments)
-        assert not any("swordfish" in text for text in arguments)
+    with EmbeddedServer() as server:
+        found = [text_of(process / "cmdline") for process in Path("/proc").glob("[0-9]*")]
+        assert any(watchdog.__file__ in text for text in found)
+        found.append(text_of(Path(f"/proc/{server.pid}/environ")))
+        assert "PATH=" in found[-1]
+        assert not any("swordfish" in text for text in found)
 
 
-def arguments_of(process: Path) -> str:
-    """The command line of a process; empty when it has just ended."""
+def text_of(file: Path) -> str:
+    """What the kernel tells of a process; nothing when it has just ended."""
     try:
-        return (process / "cmdline").read_text(errors="replace")
+        return file.read_text(errors="replace")
     except OSError:
         return ""
 
