@@ -144,7 +144,7 @@ def insert(using: Any, checked: Sequence[JobRow]) -> list[EnqueuedJob]:
     if wanted := rows.predecessors(checked):
         rows.check_known(statements.run(using, "unknown_jobs", jobs=wanted))
     name, values = rows.insertion(checked)
-    made = rows.inserted(statements.run(using, name, **values))
+    made = rows.inserted(checked, statements.run(using, name, **values))
     tell(using, [one.id for one in made if one.fresh])
     return made
 

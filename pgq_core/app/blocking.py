@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pgq_core.app.preparing import Preparing, unduplicated
+from pgq_core.app.preparing import Preparing
 from pgq_core.batches import BlockingBatch, callbacks_of, chained
 from pgq_core.models import EnqueuedJob, Fellows, NewJob, job_of
 from pgq_core.tasks import JobSettings
@@ -45,10 +45,10 @@ class Blocking(Preparing):
         fellows, queries = Fellows(jobs), self.queries_on(connection)
         rows = self.prepare_all(fellows, check)
         if not self.pressure.max_depth:
-            return unduplicated(fellows, queries.insert_sync(rows, connection))
+            return queries.insert_sync(rows, connection)
         self.pressure.admit_sync(rows, partial(queries.depth_sync, on=connection), patience)
         try:
-            return unduplicated(fellows, queries.insert_sync(rows, connection))
+            return queries.insert_sync(rows, connection)
         finally:
             self.pressure.landed(rows)
 

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pgq_core.app.blocking import Blocking
-from pgq_core.app.preparing import unduplicated
 from pgq_core.batches import Batch, callbacks_of, chained
 from pgq_core.models import EnqueuedJob, Fellows, NewJob, job_of
 from pgq_core.tasks import JobSettings
@@ -64,10 +63,10 @@ class Enqueueing(Blocking):
         rows = self.prepare_all(fellows, check)
         queries = self.queries if connection is None else self.queries_on(connection)
         if not self.pressure.max_depth:
-            return unduplicated(fellows, await queries.insert(rows, connection))
+            return await queries.insert(rows, connection)
         await self.pressure.admit(rows, partial(queries.depth, on=connection), patience)
         try:
-            return unduplicated(fellows, await queries.insert(rows, connection))
+            return await queries.insert(rows, connection)
         finally:
             self.pressure.landed(rows)
 

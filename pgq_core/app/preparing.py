@@ -1,12 +1,12 @@
-"""What happens to jobs before they are written, and what is said of them afterwards."""
+"""What happens to jobs before they are written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from pgq_core.app.base import Base
-from pgq_core.errors import DuplicateJob, UnknownEntrypoint
-from pgq_core.models import EnqueuedJob, Fellows, JobRow, NewJob, row_of
+from pgq_core.errors import UnknownEntrypoint
+from pgq_core.models import Fellows, JobRow, NewJob, row_of
 
 
 class Preparing(Base):
@@ -29,11 +29,3 @@ class Preparing(Base):
     def prepare_all(self, fellows: Fellows, check: bool) -> list[JobRow]:
         """The same for every job of one call."""
         return [self.prepare(job, check=check, fellows=fellows) for job in fellows]
-
-
-def unduplicated(jobs: Sequence[NewJob], made: list[EnqueuedJob]) -> list[EnqueuedJob]:
-    """What was made. Raises DuplicateJob where a job wanted that."""
-    for job, one in zip(jobs, made, strict=True):
-        if job.on_duplicate == "raise" and not one.fresh:
-            raise DuplicateJob(job.entrypoint, job.unique_key or "", one.id)
-    return made

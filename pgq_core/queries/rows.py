@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from pgq_core.errors import InvalidInput
+from pgq_core.errors import DuplicateJob, InvalidInput
 from pgq_core.models import Attempt, EnqueuedJob, Job, JobRow, JobState, NewJob
 from pgq_core.models.encoding import check_depth
 
@@ -113,11 +113,16 @@ def check_known(unknown: Sequence[Any]) -> None:
         raise InvalidInput(f"after= names jobs that do not exist (or were pruned): {ids}")
 
 
-def inserted(found: Sequence[Any]) -> list[EnqueuedJob]:
-    """What either statement says of the jobs it wrote."""
+def inserted(rows: Sequence[JobRow], found: Sequence[Any]) -> list[EnqueuedJob]:
+    """What either statement says of the jobs it wrote. Raises DuplicateJob where a job wanted that:
+    then nothing was written."""
     if len(found) == 1 and "id" in found[0]:
         return [EnqueuedJob(found[0]["id"])]
-    return [EnqueuedJob(row["job_id"], row["fresh"]) for row in found]
+    made = [EnqueuedJob(row["job_id"], row["fresh"]) for row in found]
+    for row, one in zip(rows, made, strict=True):
+        if row.raises and not one.fresh:
+            raise DuplicateJob(row.entrypoint, row.unique_key or "", one.id)
+    return made
 
 
 def as_list(name: str, value: Any, count: int) -> list[Any]:

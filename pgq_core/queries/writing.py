@@ -52,7 +52,7 @@ class Writing(Statements):
         if wanted := rows.predecessors(checked):
             rows.check_known(await self.call("unknown_jobs", on, jobs=wanted))
         name, values = rows.insertion(checked)
-        return rows.inserted(await self.call(name, on, **values))
+        return rows.inserted(checked, await self.call(name, on, **values))
 
     def insert_sync(self, checked: Sequence[JobRow], on: Any) -> list[EnqueuedJob]:
         """The same on a connection that blocks: psycopg, or a Session of SQLAlchemy's."""
@@ -61,4 +61,4 @@ class Writing(Statements):
         if wanted := rows.predecessors(checked):
             rows.check_known(self.call_sync("unknown_jobs", on, jobs=wanted))
         name, values = rows.insertion(checked)
-        return rows.inserted(self.call_sync(name, on, **values))
+        return rows.inserted(checked, self.call_sync(name, on, **values))

@@ -15,7 +15,7 @@ from django.test import Client
 
 import pgq_django
 from pgq_core import NewJob
-from pgq_core.errors import InvalidInput
+from pgq_core.errors import DuplicateJob, InvalidInput
 from pgq_django.exceptions import ReadOnlyModel
 from pgq_django.models import Job, JobBody
 from tests.django.shop.models import Note
@@ -77,6 +77,19 @@ def test_a_duplicate_leaves_the_transaction_usable(db: Any) -> None:
         Note.objects.create(text="still usable")
     assert only_one.enqueue("a").id == only_one.enqueue("a").id
     assert only_one.enqueue("b").id != only_one.enqueue("a").id
+
+
+def test_a_duplicate_that_raises(db: Any) -> None:
+    """With `on_duplicate="raise"` a duplicate is an error that names the holder, nothing of its call
+    is written, and your transaction goes on."""
+    with transaction.atomic():
+        first = pgq_django.enqueue("report", unique_key="today")
+        with pytest.raises(DuplicateJob) as raised:
+            pgq_django.enqueue_many(
+                [NewJob("report"), NewJob("report", unique_key="today", on_duplicate="raise")]
+            )
+    assert raised.value.job_id == first
+    assert JobBody.objects.count() == 1
 
 
 def test_many_in_one_statement(db: Any) -> None:

@@ -223,6 +223,9 @@ async def test_raise(pgq: PgQueuer) -> None:
         await pgq.enqueue_many(jobs)
     assert (raised.value.job_id, raised.value.unique_key) == (first, "key")
     assert len(await pgq.queries.get_jobs()) == 1
+    with pytest.raises(DuplicateJob):
+        await pgq.queries.enqueue_many(jobs)
+    assert len(await pgq.queries.get_jobs()) == 1
 
 
 @pytest.mark.parametrize("outside", ["connection", "pool", "driver"])
