@@ -14,6 +14,7 @@ from pgq_core import migrations
 from pgq_core.queries import schema
 
 NEXT = migrations.VERSION + 1
+OUTDATED = 3  # the exit code of a worker whose release the schema has left behind
 
 
 def become_next() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.release import NEXT, OUTDATED
+
 Process = asyncio.subprocess.Process
 SHIFTED = Path(__file__).parent / "shifted"
 
@@ -54,6 +56,7 @@ class Seat:
             self._new.set()
             code = await self.process.wait()
             self.deaths += code < 0 and not self.closing
+            self.release = NEXT if code == OUTDATED else self.release
 
     def _environment(self) -> dict[str, str]:
         given = {name: value for name, value in os.environ.items() if name != "PYTHONDEVMODE"}

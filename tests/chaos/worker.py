@@ -16,7 +16,7 @@ from pgq_core.options import WorkerOptions
 from pgq_core.worker import Worker
 from tests.chaos.handlers import register
 from tests.chaos.oracle import Log
-from tests.chaos.release import NEXT, become_next
+from tests.chaos.release import NEXT, OUTDATED, become_next
 
 
 async def work(pgq: PgQueuer, log: Log, lease: float) -> None:
@@ -56,7 +56,7 @@ async def main(dsn: str, path: str, lease: float, release: int) -> None:
                 log.note("gave-up", 0, type(error).__name__)
                 raise
             if isinstance(error, SchemaNewer):
-                return  # whoever takes this seat next is of the next release
+                sys.exit(OUTDATED)  # whoever takes this seat next is of the next release
             await asyncio.sleep(0.2)
 
 

@@ -75,10 +75,8 @@ async def bring(stage: Stage, seat: Seat, first: bool) -> None:
     """A worker of the next release comes, and upgrades if it is the first."""
     seat.release = NEXT
     await seat.replace(signal.SIGTERM)
-    if first:
+    if first:  # those that run go on; whoever comes from here on is new, or outdated
         await upgraded(stage)
-        for other in stage.workers:  # those that run go on; whoever comes from here on is new
-            other.release = NEXT
 
 
 async def upgraded(stage: Stage) -> None:
