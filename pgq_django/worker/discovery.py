@@ -21,6 +21,7 @@ from pgq_django.worker.handlers import register
 log = logging.getLogger("pgq_django")
 
 LOOK_AGAIN = 5.0
+SOON = 0.02
 
 
 class Discovery:
@@ -45,6 +46,8 @@ class Discovery:
 
     async def run(self, worker: Worker) -> None:
         """Look now and then at jobs nobody here serves: their module may be importable."""
+        while not hasattr(worker, "crew"):  # noqa: ASYNC110  (before, it cannot be told of more)
+            await asyncio.sleep(SOON)
         while True:
             try:
                 await self.look()
