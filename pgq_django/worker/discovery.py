@@ -40,7 +40,7 @@ class Discovery:
         self._register(catalogue.known())
         self.grown = False
         if self.schedules:
-            for rule in rules():
+            for rule in rules(self.using):
                 if rule.name not in self.pgq.registry.schedules:
                     self.pgq.registry.add_schedule(rule)
 
