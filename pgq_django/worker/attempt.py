@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,6 +25,8 @@ from pgq_django.compat import (
 from pgq_django.exceptions import InvalidArgument
 from pgq_django.worker.ending import as_task_error, is_over, stops_named
 from pgq_django.worker.policy import Policy, box
+
+log = logging.getLogger("pgq_django")
 
 _pgq_context: ContextVar[Any] = ContextVar("pgq_context")
 
@@ -95,11 +98,17 @@ class Attempt:
 
         The completion is the last statement before COMMIT: earlier it would hold up a rescue.
         """
-        completion = Completion(self.context)
-        with transaction.atomic(using=self.using):
-            kept = self._keep(self._call())
-            values = completion.values(None if kept is None else json.dumps(kept))
-            completion.check(statements.run(self.using, "finish", **values))
+        completion, committed, kept = Completion(self.context), list[bool](), None
+        try:
+            with transaction.atomic(using=self.using):
+                transaction.on_commit(lambda: committed.append(True), using=self.using)
+                kept = self._keep(self._call())
+                values = completion.values(None if kept is None else json.dumps(kept))
+                completion.check(statements.run(self.using, "finish", **values))
+        except Exception:  # once committed, it is an on_commit callback of the task's
+            if not committed:
+                raise
+            log.exception("%s is done; a callback after its commit failed", self.result.id)
         completion.mark()
         box().in_the_loop(completion.settle)
         return kept

@@ -87,3 +87,16 @@ def test_a_snoozed_task_has_not_finished(db: Any) -> None:
         tasks.raise_verdict.enqueue("snooze")
         assert [ran.outcome for ran in run_pending()] == ["snooze"]
     assert seen == []
+
+
+def test_a_callback_after_the_commit_of_an_atomic_task(
+    db: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With atomic=True a task that has committed has succeeded, even if one of its on_commit
+    callbacks fails; the log has the error."""
+    result = tasks.fail_after_commit.enqueue("sent")
+    with finished() as seen:
+        assert [ran.outcome for ran in run_pending()] == ["succeeded"]
+    assert [(one.status, one.return_value) for one, _ in seen] == [("SUCCESSFUL", "sent")]
+    assert state(result.id) == "succeeded"
+    assert "LookupError: sent" in caplog.text

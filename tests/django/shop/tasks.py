@@ -8,6 +8,8 @@ import logging
 import threading
 from typing import Any
 
+from django.db import transaction
+
 import pgq_django
 from pgq_core import Cancel, Retry, Snooze
 from pgq_core.logs import JobLogs
@@ -80,6 +82,19 @@ def note_and_fail(text: str, fail: bool) -> str:
     Note.objects.create(text=text)
     if fail:
         raise LookupError(text)
+    return text
+
+
+@task
+@pgq_django.options(atomic=True, max_attempts=1)
+def fail_after_commit(text: str) -> str:
+    """Write; what is to follow the commit raises."""
+
+    def fail() -> None:
+        raise LookupError(text)
+
+    transaction.on_commit(fail)
+    Note.objects.create(text=text)
     return text
 
 
