@@ -53,7 +53,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._pass_on)
         for _ in range(self.count):
-            self._start()
+            if not self.stops:
+                self._start()
         code = 0
         while self.children:
             time.sleep(PAUSE)
@@ -71,6 +72,8 @@ class Supervisor:
             start_new_session=True,  # a terminal's ^C must reach it once: through us
         )
         self.children.append(Child(process))
+        if self.stops:  # the signal came while this one was made: nobody has told it
+            process.send_signal(signal.SIGTERM)
 
     def _ended(self, child: Child) -> int:
         """Replace a child, unless it was told to end or had nothing left to do."""

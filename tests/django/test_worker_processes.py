@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pgq_django.models import Job, Worker
+from pgq_django.worker.supervisor import Supervisor
 from tests.django.processes import command, worker
 from tests.django.shop import tasks
 from tests.django.shop.models import Note
 from tests.django.support import state
 from tests.django.test_shop import until
+
+
+@contextmanager
+def run_after(seconds: float, call: Callable[[], object]) -> Iterator[None]:
+    """Call something if the block takes longer."""
+    timer = threading.Timer(seconds, call)
+    timer.start()
+    yield
+    timer.cancel()
 
 
 def workers() -> set[int]:
@@ -31,6 +48,31 @@ def test_processes(db: Any) -> None:
         parent.send_signal(signal.SIGTERM)
         assert parent.wait(30) == 0
     assert not workers()
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Signal handlers are afterwards what they were."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_signal_while_processes_start(handlers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM stops all worker processes also when it comes while they are being started."""
+    started: list[Any] = []
+
+    def popen(_: Any, **options: Any) -> Any:
+        started.append(real([sys.executable, "-c", "import time; time.sleep(30)"], **options))
+        signal.raise_signal(signal.SIGTERM)
+        return started[-1]
+
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with run_after(5.0, lambda: [child.kill() for child in started]):
+        assert Supervisor(3, None).run() == 0
+    assert [child.returncode for child in started] == [-signal.SIGTERM]
 
 
 def test_children_do_not_outlive_their_parent(db: Any) -> None:
