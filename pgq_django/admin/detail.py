@@ -22,13 +22,14 @@ def pretty(value: Any) -> str:
         raw = bytes(value)
         try:
             value = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             return block(repr(raw))
     return block(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def block(text: str) -> str:
     """Preformatted, cut where nobody reads on."""
+    text = text.encode("utf-8", "backslashreplace").decode()  # JSON may name half a character
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]}\n… {len(text) - LONGEST} characters left out"
     return format_html('<pre class="pgq-text">{}</pre>', text)

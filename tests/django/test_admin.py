@@ -108,6 +108,10 @@ class Lists(Admin):
         """Any payload can be looked at."""
         made = pgq_django.enqueue("binary", b"\x00\xff")
         assert r"b&#x27;\x00\xff&#x27;" in self.page(f"{JOBS}{made}/change/")
+        made = pgq_django.enqueue("half", b'{"half": "\\ud800"}')
+        assert r"&quot;\ud800&quot;" in self.page(f"{JOBS}{made}/change/")
+        made = pgq_django.enqueue("deep", b"[" * 100_000)
+        assert "b&#x27;[[[" in self.page(f"{JOBS}{made}/change/")
 
 
 class Actions(Admin):
