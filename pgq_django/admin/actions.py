@@ -100,6 +100,7 @@ def question(admin: Any, request: HttpRequest, action: Action, jobs: list[Job]) 
         "posted": request.POST.get("action"),
         "checkbox": ACTION_CHECKBOX_NAME,
     }
+    request.current_app = admin.admin_site.name  # for links in the template
     return TemplateResponse(request, "admin/pgq_django/confirm.html", context)
 
 

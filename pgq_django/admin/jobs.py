@@ -204,8 +204,8 @@ class JobAdmin(QueueAdmin):
         if asked is not None:
             return asked
         if verb == "discard":
-            return HttpResponseRedirect(reverse("admin:pgq_django_job_changelist"))
-        return HttpResponseRedirect(reverse("admin:pgq_django_job_change", args=[job]))
+            return self.redirect("pgq_django_job_changelist")
+        return self.redirect("pgq_django_job_change", job)
 
     def overview_view(self, request: HttpRequest) -> HttpResponse:
         """Counts, charts, failures, what nobody serves."""
@@ -218,7 +218,12 @@ class JobAdmin(QueueAdmin):
         if not may(request, "pgq_django.change_queue"):
             raise PermissionDenied
         steer(self, request)
-        return HttpResponseRedirect(reverse("admin:pgq_overview"))
+        return self.redirect("pgq_overview")
+
+    def redirect(self, name: str, *args: Any) -> HttpResponse:
+        """To a page of this admin site: there may be several."""
+        site = self.admin_site.name
+        return HttpResponseRedirect(reverse(f"admin:{name}", args=args, current_app=site))
 
 
 def ending(job: Job) -> Any:

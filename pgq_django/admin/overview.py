@@ -33,6 +33,7 @@ def overview(admin: Any, request: HttpRequest) -> TemplateResponse:
         "media": admin.media,
         "may_steer": may(request, "pgq_django.change_queue"),
     }
+    request.current_app = admin.admin_site.name  # for links in the template
     return TemplateResponse(request, "admin/pgq_django/overview.html", context)
 
 
