@@ -19,7 +19,7 @@ from pgq_django.models import Job, JobBody
 from pgq_django.testing import run_pending
 from pgq_django.verbs import Verbs, at_once
 from tests.django.shop import tasks
-from tests.django.support import alias_on
+from tests.django.support import alias_on, state
 
 
 def run(name: str, *arguments: str, **options: Any) -> str:
@@ -106,6 +106,17 @@ def test_retry_and_cancel(db: Any) -> None:
             run(name)
         with pytest.raises(CommandError, match="no job"):
             run(name, "x1")
+
+
+@pytest.mark.parametrize("others", [{"failed": True}, {"task": "a"}, {"queue": "a"}])
+def test_ids_and_filters_contradict_each_other(db: Any, others: dict[str, Any]) -> None:
+    """Ids beside a filter are refused, so that `pgq_retry 5 --failed` never retries every job."""
+    failed = tasks.fail_once.enqueue("x")
+    run_pending()
+    for name in ("pgq_retry", *(["pgq_cancel"] if "failed" not in others else [])):
+        with pytest.raises(CommandError, match="not both"):
+            run(name, failed.id, **others)
+    assert state(failed.id) == "failed"
 
 
 def test_prune(db: Any) -> None:

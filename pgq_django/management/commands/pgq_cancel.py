@@ -23,6 +23,8 @@ class Command(QueueCommand):
         parser.add_argument("--reason", help="kept in the job's history")
 
     def act(self, verbs: Verbs, **options: Any) -> None:
+        if options["ids"] and (options["task"] or options["queue"]):
+            raise CommandError("give ids of jobs, or --task and --queue, not both")
         if options["ids"]:
             verdicts = at_once(verbs.cancel(options["ids"], options["reason"]))
             for job, verdict in verdicts.items():

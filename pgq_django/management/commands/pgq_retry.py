@@ -22,6 +22,8 @@ class Command(QueueCommand):
         parser.add_argument("--limit", type=int, help="with --failed: at most so many")
 
     def act(self, verbs: Verbs, **options: Any) -> None:
+        if options["ids"] and any(options[name] for name in ("failed", "task", "queue", "limit")):
+            raise CommandError("give ids of jobs, or --failed and what belongs to it, not both")
         if options["failed"]:
             count = at_once(
                 verbs.bulk("retry", entrypoint=options["task"], queue=options["queue"],
