@@ -16,6 +16,17 @@ class ReadOnlyModel(PgqError, TypeError):
         )
 
 
+class NotPostgreSQL(PgqError):
+    """The queue is looked for in a database where it cannot be."""
+
+    def __init__(self, using: str, vendor: str) -> None:
+        self.using, self.vendor = using, vendor
+        super().__init__(
+            f"the database {using!r} is {vendor}; the queue lives in PostgreSQL. Name the alias of "
+            "one in TASKS[…]['OPTIONS']['database'], or pass using= or --database"
+        )
+
+
 class InvalidArgument(InvalidInput, TypeError):
     """An argument of a task cannot be stored as JSON; nothing was written."""
 

@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from pgq_core import sql
 from pgq_core.errors import SchemaMissing
+from pgq_django.exceptions import NotPostgreSQL
 from pgq_django.schema import schema_of
 
 UNDEFINED = ("42P01", "42883", "3F000")  # table, function, schema
@@ -60,6 +61,8 @@ def connection_of(using: Any) -> BaseDatabaseWrapper:
 def run(using: Any, name: str, /, **values: Any) -> list[Row]:
     """Run the statement inside whatever transaction is open on `using`; its rows by column."""
     connection = connection_of(using)
+    if connection.vendor != "postgresql":
+        raise NotPostgreSQL(connection.alias, connection.vendor)
     schema = schema_of(connection.alias)
     try:
         with connection.cursor() as cursor:

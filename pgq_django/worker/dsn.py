@@ -13,6 +13,8 @@ import asyncpg
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
+from pgq_django.exceptions import NotPostgreSQL
+
 # Django's or psycopg's own; they mean nothing to a connection of the worker's.
 IGNORED = {
     "pool", "isolation_level", "server_side_binding", "prepare_threshold", "cursor_factory",
@@ -32,7 +34,10 @@ _SETTING = re.compile(r"([a-zA-Z_][\w.]*)=(.*)", re.DOTALL)
 
 
 def dsn_of(using: str) -> str:
-    """The DSN of an alias. Raises ImproperlyConfigured naming what cannot be translated."""
+    """The DSN of an alias. Raises ImproperlyConfigured naming what cannot be translated, and
+    NotPostgreSQL."""
+    if connections[using].vendor != "postgresql":
+        raise NotPostgreSQL(using, connections[using].vendor)
     settings = connections[using].settings_dict
     query = query_of(using, dict(settings.get("OPTIONS") or {}))
     user = quote(str(settings.get("USER") or query.pop("user", "")), safe="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 from django.core.management import call_command, execute_from_command_line
 from django.core.management.base import CommandError
+from django.db import connections
 
 import pgq_django
+from pgq_core.errors import PgqError
 from pgq_django.models import Job, JobBody
 from pgq_django.testing import run_pending
 from pgq_django.verbs import Verbs, at_once
@@ -76,6 +79,28 @@ def test_health_without_tables(empty_database: str) -> None:
         with pytest.raises(SystemExit):
             call_command("pgq_health", database="other", json=True, stdout=out)
         assert "manage.py migrate" in json.loads(out.getvalue())["problems"][0]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: run("pgq_worker", database="other"),
+        lambda: run("pgq_status", database="other"),
+        lambda: run("pgq_retry", "1", database="other"),
+        lambda: pgq_django.enqueue("x", using="other"),
+    ],
+    ids=["worker", "status", "retry", "enqueue"],
+)
+def test_a_database_of_another_kind(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the alias is no PostgreSQL, commands and enqueueing say so instead of an SQL error."""
+    lite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {}}
+    monkeypatch.setitem(connections.settings, "other", {**connections.settings["default"], **lite})
+    try:
+        with pytest.raises((CommandError, PgqError), match="'other' is sqlite; the queue lives in"):
+            call()
+    finally:
+        with suppress(AttributeError):  # the worker has one in its loop only
+            del connections["other"]
 
 
 def test_health_by_file(tmp_path: Path) -> None:
