@@ -11,6 +11,7 @@ from pgq_core.batches import Collected, callbacks_of, chained
 from pgq_core.models import job_of
 from pgq_core.queries.flow import BatchProgress, progress_in
 from pgq_django import statements
+from pgq_django.databases import warn_if_elsewhere
 from pgq_django.enqueueing import alias_of, enqueue_many
 from pgq_django.jobs import job
 
@@ -36,6 +37,7 @@ class Batch(Collected):
             return
         jobs = self._all()
         self.using = self.using or alias_of(jobs)
+        warn_if_elsewhere(self.using)  # before this block is the transaction that is open there
         with transaction.atomic(using=self.using):
             callback = self._made(enqueue_many(jobs, using=self.using))
             made = statements.run(self.using, "make_batch", jobs=self.job_ids, callback=callback)

@@ -11,10 +11,12 @@ from django.test import override_settings
 import pgq_django
 from pgq_core import NewJob
 from pgq_core.errors import InvalidInput
+from pgq_django import databases
 from pgq_django.compat import task_backends
 from pgq_django.models import Job, JobBody
 from pgq_django.testing import run_pending
 from tests.django.shop.tasks import add, collect, fail_once, read_and_ask
+from tests.django.support import alias_on
 
 
 def kept(id_: int) -> Any:
@@ -86,6 +88,20 @@ def test_a_batch_has_one_database(db: Any) -> None:
             batch.add(add, args=[1])
             batch.add(add.using(backend="other"), args=[1])
         assert batch.progress().total == JobBody.objects.count() == 2
+
+
+def test_a_batch_in_another_database(
+    database: str, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that is not part of the open transaction warns like a single job."""
+    monkeypatch.setattr(databases, "_warned", set())
+    with (
+        alias_on(database),
+        transaction.atomic(),
+        pytest.warns(databases.OtherAlias, match="on 'default'"),
+        pgq_django.batch(using="other") as batch,
+    ):
+        batch.add(add, args=[1])
 
 
 def test_wrong_batches(db: Any) -> None:
