@@ -17,6 +17,7 @@ from django.db import connections
 
 from pgq_core.errors import PgqError, SchemaMissing
 from pgq_django.databases import our_backends
+from pgq_django.schema import DEFAULT, schema_of, searched
 from pgq_django.task_options import NAMES
 from pgq_django.tracing import OPTION, available
 from pgq_django.verbs import Verbs, at_once
@@ -94,6 +95,14 @@ def check_settings(where: str, alias: str) -> Iterator[CheckMessage]:
             f"{where}: the database {alias!r} has an isolation level above READ COMMITTED.",
             hint="A duplicate unique key may raise a serialization error there: retry the view.",
             id="pgq_django.W003",
+        )
+    if schema_of(alias) not in (DEFAULT, searched(alias)):
+        yield checks.Warning(
+            f"{where}: PGQ_SCHEMA puts the queue into the schema {schema_of(alias)!r}, but the "
+            f"search_path of the database {alias!r} does not: the admin and the models look "
+            "elsewhere.",
+            hint=f'Add "-c search_path={schema_of(alias)},public" to OPTIONS["options"] there.',
+            id="pgq_django.W007",
         )
     if entry.get("DISABLE_SERVER_SIDE_CURSORS"):
         yield checks.Warning(

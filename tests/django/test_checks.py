@@ -89,6 +89,15 @@ def test_surprising_connections(database: str) -> None:
             assert "pgq_django.W002" in ids(database="other")
 
 
+def test_a_schema_the_models_do_not_see(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PGQ_SCHEMA without the alias's search_path is warned about: the admin would look elsewhere."""
+    monkeypatch.setenv("PGQ_SCHEMA", "queue")
+    with alias_on(database):
+        assert ids(database="other") == ["pgq_django.W007"]
+    with alias_on(database, options="-c search_path=queue,public"):
+        assert ids(database="other") == []
+
+
 def test_tasks_go_elsewhere() -> None:
     """The app without its backend in TASKS is warned about."""
     elsewhere = {"BACKEND": "does.not.matter"}
