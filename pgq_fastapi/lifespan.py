@@ -34,6 +34,7 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]
 Inner = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 RELOAD_TIMEOUT = 2.0
+TWO = "two pgq lifespans for one app: PgqDep could mean either queue"
 
 
 def pgq_lifespan(
@@ -93,7 +94,7 @@ class Opening:
             inner = nullcontext() if self.inner is None else self.inner(app)
             state = await stack.enter_async_context(inner) or {}
             if KEY in state:
-                raise InvalidInput("two pgq lifespans for one app: PgqDep could mean either queue")
+                raise InvalidInput(TWO)
             if self.work is not None and wants_worker():
                 runtime.supervisor = Supervisor(self.pgq, within_reload(self.work), runtime.metrics)
                 stack.push_async_callback(runtime.supervisor.close)
@@ -121,8 +122,11 @@ async def opened(
 
 @contextmanager
 def on_app(app: Any, runtime: Runtime) -> Iterator[None]:
-    """Leave the runtime on the app too: some ways to call an app pass no lifespan state."""
+    """Leave the runtime on the app too: some ways to call an app pass no lifespan state. Raises
+    InvalidInput."""
     state = getattr(app, "state", None)
+    if (found := getattr(state, KEY, None)) is not None and found.pgq is not runtime.pgq:
+        raise InvalidInput(TWO)
     if state is not None:
         setattr(state, KEY, runtime)
     try:

@@ -215,6 +215,17 @@ async def test_two_queues_in_one_app_are_refused(database: str) -> None:
             pass
 
 
+async def test_two_queues_by_routers_are_refused(database: str) -> None:
+    """The same where two included routers bring a queue each."""
+    app = FastAPI()
+    for _ in range(2):
+        lifespan = pgq_lifespan(echoing(), database, worker=False)
+        app.include_router(APIRouter(lifespan=lifespan))
+    with pytest.raises(errors.InvalidInput, match="two pgq lifespans"):
+        async with app.router.lifespan_context(app):
+            pass
+
+
 async def test_bad_options_fail_when_the_lifespan_is_made() -> None:
     """Options are checked when you write them, not when the app starts."""
     with pytest.raises(errors.InvalidInput, match="concurrency"):
