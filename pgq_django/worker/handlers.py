@@ -100,7 +100,7 @@ def first_result(task: Any, job: Job, alias: str, worker: str) -> Result:
 
 
 def local(moment: Any) -> Any:
-    """An aware datetime, or a naive one where USE_TZ is off."""
-    if moment is None or settings.USE_TZ:
+    """An aware datetime, or a naive one where USE_TZ is off: Django's connection gives it so."""
+    if moment is None or settings.USE_TZ or timezone.is_naive(moment):
         return moment
     return timezone.make_naive(moment)

@@ -6,13 +6,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import TestCase, TransactionTestCase
+from django.test import TestCase, TransactionTestCase, override_settings
 
 from pgq_django import enqueue, enqueue_on_commit
 from pgq_django.models import Job, JobBody
 from pgq_django.testing import assert_enqueued, immediate, run_pending
 from tests.django.shop import tasks
 from tests.django.shop.models import Note
+
+
+def test_naive_times(db: Any) -> None:
+    """run_pending runs a task at its first attempt also where USE_TZ is off."""
+    with override_settings(USE_TZ=False):
+        result = tasks.add.using(run_after=timedelta(hours=1)).enqueue(1)
+        assert [ran.outcome for ran in run_pending(now=timedelta(hours=2))] == ["succeeded"]
+        result.refresh()
+        assert result.finished_at.tzinfo is None
 
 
 class InsideATestCase(TestCase):
