@@ -18,6 +18,7 @@ from pgq_core.errors import InvalidInput
 from pgq_core.models import check_text
 from pgq_core.schedules import CATCH_UP, check_cron, check_timezone, next_ticks
 from pgq_django.admin.base import QueueAdmin, may
+from pgq_django.admin.detail import moment
 from pgq_django.databases import database_of
 from pgq_django.models import Schedule
 from pgq_django.verbs import at_once
@@ -77,10 +78,15 @@ class ScheduleAdmin(QueueAdmin):
 
     @admin.display(description="next")
     def upcoming(self, schedule: Schedule) -> Any:
-        """The next tick, or that there is none."""
+        """The next tick, or why there is none: others may know rules and zones we do not."""
         if schedule.paused_at is not None:
             return "paused"
-        return next_ticks(schedule.cron, schedule.timezone, datetime.now(timezone.utc), 1)[0]
+        try:
+            check_cron(schedule.cron)
+            now = datetime.now(timezone.utc)
+            return moment(next_ticks(schedule.cron, schedule.timezone, now, 1)[0])
+        except InvalidInput as error:
+            return str(error)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return may(request, "pgq_django.add_schedule")

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
-from django.test import Client, TestCase
+from django.test import Client, TestCase, override_settings
 
 import pgq_django
 from pgq_core import NewJob
@@ -254,6 +254,21 @@ class Schedules(Admin):
         assert "Europe/Paris" in self.page(self.address)
         self.client.post(f"{self.address}n/delete/", {"post": "yes"})
         assert not Schedule.objects.exists()
+
+    def test_rules_nobody_here_can_read(self) -> None:
+        """A schedule with a rule or a time zone that is unknown here says so in the list."""
+        at_once(Verbs().set_schedule("n", "0 9 * * *", entrypoint="a"))
+        rules = [("nine", "UTC", "give five fields"), ("0 9 * * *", "Mars/Base", "IANA")]
+        for cron, zone, said in rules:
+            with connection.cursor() as cursor:
+                cursor.execute("UPDATE pgq_schedules SET cron = %s, timezone = %s", [cron, zone])
+            assert said in self.page(self.address)
+
+    @override_settings(USE_TZ=False, TIME_ZONE="Asia/Tokyo")
+    def test_ticks_without_time_zones(self) -> None:
+        """Where USE_TZ is off the next tick is shown in the site's time zone like every time."""
+        at_once(Verbs().set_schedule("n", "0 9 * * *", entrypoint="a", timezone="UTC"))
+        assert "6 p.m." in self.page(self.address)
 
     def test_what_the_form_does_not_show_is_kept(self) -> None:
         """Editing a schedule leaves its payload, headers and jitter as they are."""
