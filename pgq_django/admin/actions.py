@@ -111,7 +111,8 @@ def done(admin: Any, request: HttpRequest, action: Action, chosen: dict[int, Job
         if verdict in action.done:
             admin.log_change(request, chosen[job], f"{action.label}: {verdict}")
     for verdict, count in Counter(verdicts.values()).items():
-        why = f" ({WHY[verdict]})" if verdict in WHY else ""
+        why = WHY.get(verdict, "" if verdict in action.done else "nothing was done")
+        why = f" ({why})" if why else ""
         level = messages.SUCCESS if verdict in action.done else messages.WARNING
         jobs_word = "job" if count == 1 else "jobs"
         admin.message_user(request, f"{action.label}: {count} {jobs_word} {verdict}{why}.", level)

@@ -136,7 +136,8 @@ class Actions(Admin):
         assert [ran.id for ran in run_pending()] == [later]
         waiting = pgq_django.enqueue(tasks.add, args=[1])
         assert "Cancel: 1 job cancelled" in self.act("cancel", waiting)
-        assert "Cancel: 1 job finished" in self.act("cancel", waiting)
+        assert "Cancel: 1 job finished (nothing was done)" in self.act("cancel", waiting)
+        assert "Run now: 1 job succeeded (nothing was done)" in self.act("run", later)
         assert "Discard: 2 jobs discarded" in self.act("discard", waiting, later)
         assert not Job.objects.exists()
         assert LogEntry.objects.count() == 4
