@@ -36,7 +36,7 @@ def unfit(task: Any, options: TaskOptions) -> str | None:
         return "Task function must not be defined in __main__: a worker could not import it."
     if options.atomic and iscoroutinefunction(task.func):
         return "atomic=True needs a plain function: Django has no async transactions."
-    return None
+    return options.problem
 
 
 def check_path(task: Any) -> None:

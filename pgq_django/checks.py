@@ -44,6 +44,8 @@ def check_backend(backend: Any) -> Iterator[CheckMessage]:
                 hint=f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(KNOWN)}.",
                 id="pgq_django.E004",
             )
+    if problem := backend.task_options.problem:
+        yield Error(f"{where}['OPTIONS']: {problem}.", id="pgq_django.E007")
     if backend.options.get(OPTION) and not available():
         yield Error(
             f"{where}['OPTIONS']['tracing'] is set, but OpenTelemetry is not installed.",

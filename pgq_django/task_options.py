@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from pgq_core.errors import InvalidInput
+from pgq_core.options import EntrypointOptions
 from pgq_core.retries import Backoff
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,6 +63,33 @@ class TaskOptions:
         if isinstance(self.timeout, timedelta):
             return self.timeout.total_seconds()
         return self.timeout
+
+    @property
+    def problem(self) -> str | None:
+        """What a worker could not work with: it would not start."""
+        if isinstance(self.aliases, str):
+            return f"aliases={self.aliases!r}: give a list of paths"
+        for name, value in self._plain().items():
+            try:
+                EntrypointOptions(**{name: value})
+            except InvalidInput as error:
+                return str(error)
+            except TypeError:
+                return f"{name}={value!r}: this is of the wrong kind, a {type(value).__name__}"
+        return None
+
+    def _plain(self) -> dict[str, Any]:
+        """The options that the core knows, as far as they are stated."""
+        errors = {name: getattr(self, name) for name in ("retry_on", "no_retry_on")}
+        found = {
+            "max_attempts": self.max_attempts,
+            "backoff": None if callable(self.backoff) else self.backoff,
+            "timeout": self.timeout_seconds,
+            "concurrency_limit": self.concurrency_limit,
+            "rate_limit": self.rate_limit,
+            **{k: (v,) if isinstance(v, (type, BaseException)) else v for k, v in errors.items()},
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 NAMES = tuple(field.name for field in fields(TaskOptions))

@@ -37,6 +37,7 @@ def test_nothing_to_say() -> None:
     ("options", "found"),
     [
         ({"max_atempts": 3}, "pgq_django.E004"),
+        ({"max_attempts": 0}, "pgq_django.E007"),
         ({"database": "nowhere"}, "pgq_django.E002"),
     ],
 )
