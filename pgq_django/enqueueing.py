@@ -13,6 +13,7 @@ from pgq_core.errors import InvalidInput
 from pgq_core.models import EnqueuedJob, Fellows, JobRow, row_of
 from pgq_core.queries import rows
 from pgq_django import statements
+from pgq_django.arguments import shown
 from pgq_django.databases import database_of, warn_if_elsewhere
 from pgq_django.jobs import job
 from pgq_django.tracing import traced
@@ -63,11 +64,18 @@ def enqueue(
 
 def enqueue_many(jobs: Iterable[NewJob], *, using: str | None = None) -> list[EnqueuedJob]:
     """Enqueue jobs made by `pgq_django.job(...)` or `NewJob(...)` in one statement, in order."""
-    new = Fellows(jobs)
+    new = Fellows(new_job(one) for one in jobs)
     checked = [row_of(traced(one), fellows=new) for one in new]
     alias = using or alias_of(new)
     warn_if_elsewhere(alias)
     return insert(alias, checked)
+
+
+def new_job(given: Any) -> NewJob:
+    """A job as it is. Raises InvalidInput for a task, or whatever else it is."""
+    if isinstance(given, NewJob):
+        return given
+    raise InvalidInput(f"{shown(given)}: give jobs as pgq_django.job(task, args=[…]) makes them")
 
 
 def enqueue_on_commit(

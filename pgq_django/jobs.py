@@ -32,11 +32,17 @@ def job(
 ) -> NewJob:
     """A job for `enqueue_many`: a task with `args` and `kwargs`, or an entrypoint's name with a
     payload; options as for `enqueue`. Raises InvalidInput before any SQL."""
+    if isinstance(args, (str, bytes)):
+        raise InvalidInput(f"args={shown(args)}: give a list of arguments, [{shown(args)}] perhaps")
     if is_task(target):
         if payload is not None:
             raise InvalidInput(f"payload={shown(payload)}: a task takes args= and kwargs=")
         target.get_backend().validate_task(target)
         return job_of(target, normalized(target.func, args, kwargs or {}), **options)
+    if not isinstance(target, str):
+        raise InvalidInput(
+            f"{shown(target)} is neither a task (is it decorated with @task?) nor a name"
+        )
     if args or kwargs:
         raise InvalidInput(
             f"args={shown(args)}, kwargs={shown(kwargs)}: an entrypoint given by its name takes a "

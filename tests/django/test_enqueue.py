@@ -188,6 +188,23 @@ def test_bad_arguments_are_named_before_any_sql(db: Any, value: Any, named: str)
         pgq_django.enqueue(add, args=[1, value])
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: pgq_django.enqueue(add.func, args=[1]), "is it decorated with @task"),
+        (lambda: pgq_django.enqueue(add, args="Ada"), r"give a list of arguments, \['Ada'\]"),
+        (lambda: pgq_django.enqueue_many([add]), r"pgq_django\.job\(task"),
+    ],
+    ids=["function", "text", "task"],
+)
+def test_likely_slips_are_explained(db: Any, call: Any, said: str) -> None:
+    """A function without @task, arguments that are no list, and tasks that are no jobs yet are
+    refused with what to write instead."""
+    with pytest.raises(InvalidInput, match=said):
+        call()
+    assert not JobBody.objects.exists()
+
+
 def refuse(*_: Any) -> None:
     raise AssertionError("a statement was sent")
 
