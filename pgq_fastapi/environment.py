@@ -22,7 +22,8 @@ def wants_worker() -> bool:
 def reloading() -> bool:
     """Whether a development server restarts us at every change and waits until we are gone."""
     arguments = sys.argv[1:]
-    program = Path(sys.argv[0]).name if sys.argv else ""
-    if program == "fastapi" and arguments[:1] == ["dev"]:
+    program = Path(sys.argv[0] if sys.argv else "")
+    name = program.parent.name if program.name == "__main__.py" else program.name  # python -m …
+    if name == "fastapi" and arguments[:1] == ["dev"]:
         return "--no-reload" not in arguments
     return "--reload" in arguments or os.environ.get("UVICORN_RELOAD", "").lower() in ON

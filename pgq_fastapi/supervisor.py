@@ -95,8 +95,8 @@ class Supervisor:
 
     async def _live(self) -> bool:
         """One worker's life; True when it ended because it was told to."""
-        self.worker = self.pgq.worker(self.options)
         try:
+            self.worker = self.pgq.worker(self.options)
             await self.pgq.run_worker(self.worker)
         except Exception as error:  # noqa: BLE001  (whatever it died of, the app goes on)
             self.error = error

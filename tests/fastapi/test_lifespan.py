@@ -258,6 +258,24 @@ async def test_dead_worker_is_replaced(database: str) -> None:
         assert runtime.worker_facts()["restarts"] == 2
 
 
+async def test_worker_that_cannot_be_made_is_tried_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong while a worker is made, another try follows."""
+    pgq = echoing()
+    tries, make = [MemoryError("just now")], pgq.worker
+
+    def worker(options: Any) -> Any:
+        if tries:
+            raise tries.pop()
+        return make(options)
+
+    monkeypatch.setattr(pgq, "worker", worker)
+    async with pgq_lifespan(pgq, database)(FastAPI()):
+        id_ = await pgq.enqueue("echo", 5)
+        assert (await pgq.queries.wait(id_, timeout=20)).result == 5
+
+
 async def test_leaving_while_the_worker_is_down(database: str) -> None:
     """An app whose worker waits for its restart closes at once."""
     pgq = echoing()
