@@ -14,6 +14,7 @@ The message names the value and the way out; the facts also travel as attributes
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 
@@ -69,7 +70,7 @@ class SchemaMissing(DatabaseError):
     def __init__(self, schema: str) -> None:
         self.schema = schema
         super().__init__(
-            f"pgq is not installed in schema {schema!r}; run `pgq-core install`, "
+            f"pgq is not installed in schema {schema!r}; run `{typed('install', schema)}`, "
             "`manage.py migrate` or `await Queries(driver).initialize()`"
         )
 
@@ -81,7 +82,7 @@ class SchemaOutdated(DatabaseError):
         self.schema, self.found, self.wanted = schema, found, wanted
         super().__init__(
             f"schema {schema!r} holds pgq version {found}, this program needs {wanted}; "
-            "run `pgq-core upgrade` or `manage.py migrate`"
+            f"run `{typed('upgrade', schema)}` or `manage.py migrate`"
         )
 
 
@@ -177,6 +178,11 @@ class MissingExtra(PgqError, ImportError):
     def __init__(self, feature: str, extra: str) -> None:
         self.extra = extra
         super().__init__(f"{feature} need more: pip install 'pgq-suite[{extra}]'")
+
+
+def typed(verb: str, schema: str) -> str:
+    """The command line that does `verb` in this schema, whatever PGQ_SCHEMA says there."""
+    return f"pgq-core {verb}" + (f" --schema {shlex.quote(schema)}" if schema != "public" else "")
 
 
 def listed(problems: Iterable[tuple[str, str]]) -> str:

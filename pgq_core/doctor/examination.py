@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import asyncpg
 
 from pgq_core.doctor import access, drift, storage, workers
@@ -9,7 +12,7 @@ from pgq_core.doctor.check import Check
 from pgq_core.doctor.finding import ORDER, Finding, Severity
 from pgq_core.doctor.limits import Limits
 from pgq_core.doctor.roles import asked
-from pgq_core.errors import DatabaseError, SchemaMissing, SchemaNewer, SchemaOutdated
+from pgq_core.errors import DatabaseError, SchemaMissing, SchemaNewer, SchemaOutdated, typed
 from pgq_core.queries import Queries
 
 SERVER = (
@@ -31,10 +34,10 @@ QUEUE = (
     Check("deaf", workers.deaf),
     Check("leases", workers.leases),
 )
-INSTALL = {
-    SchemaMissing: ("schema_missing", "pgq-core install"),
-    SchemaOutdated: ("schema_outdated", "pgq-core upgrade"),
-    SchemaNewer: ("schema_newer", "pip install --upgrade pgq-suite"),
+INSTALL: dict[type[DatabaseError], tuple[str, Callable[[str], str]]] = {
+    SchemaMissing: ("schema_missing", partial(typed, "install")),
+    SchemaOutdated: ("schema_outdated", partial(typed, "upgrade")),
+    SchemaNewer: ("schema_newer", lambda _: "pip install --upgrade pgq-suite"),
 }
 
 
@@ -55,7 +58,7 @@ async def version(queries: Queries) -> list[Finding]:
         await queries.check()
     except (SchemaMissing, SchemaOutdated, SchemaNewer) as error:
         name, mend = INSTALL[type(error)]
-        return [Finding(name, Severity.ERROR, str(error), mend, vars(error))]
+        return [Finding(name, Severity.ERROR, str(error), mend(queries.schema), vars(error))]
     except asyncpg.InsufficientPrivilegeError:
         return []  # the check of privileges says it better
     return []

@@ -26,6 +26,13 @@ async def test_not_installed(empty_database: str, connect: Connect) -> None:
     assert (finding.severity, finding.mend) == (Severity.ERROR, "pgq-core install")
 
 
+async def test_not_installed_in_this_schema(empty_database: str, connect: Connect) -> None:
+    """Where the schema is not public, the command that installs pgq there names it."""
+    [finding] = await examine(Queries(AsyncpgDriver(await connect()), "my jobs"))
+    assert finding.mend == "pgq-core install --schema 'my jobs'"
+    assert finding.mend in finding.what
+
+
 async def test_a_newer_schema(find: Find, conn: asyncpg.Connection[Any]) -> None:
     """Tables of a newer version are named: the package must be upgraded."""
     await conn.execute("UPDATE pgq_meta SET value = '99' WHERE key = 'version'")

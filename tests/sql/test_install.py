@@ -299,7 +299,7 @@ async def test_every_verb_misses_the_schema(
     empty_database: str, connect: Connect, use: str
 ) -> None:
     """Without the schema itself every verb raises SchemaMissing too."""
-    with pytest.raises(SchemaMissing, match=r"schema 'no_such_schema'; run `pgq-core install`"):
+    with pytest.raises(SchemaMissing, match="`pgq-core install --schema no_such_schema`"):
         await USES[use](verbs.queries(await connect(), "no_such_schema"))
 
 
