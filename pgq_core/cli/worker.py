@@ -90,7 +90,9 @@ def shares(names: list[str] | None) -> list[str] | dict[str, int] | None:
         return names
     pairs = [name.rpartition("=") for name in names]
     if not all(queue and slots.isdecimal() and int(slots) for queue, _, slots in pairs):
-        raise click.UsageError("--queues: give names, or NAME=SLOTS for every one of them")
+        raise click.UsageError(
+            f"--queues {','.join(names)}: give names, or NAME=SLOTS for every one of them"
+        )
     return {queue: int(slots) for queue, _, slots in pairs}
 
 

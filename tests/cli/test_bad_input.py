@@ -113,6 +113,12 @@ def test_bad_arguments(arguments: tuple[str, ...], pgq_in_vain: Ask, project: Pa
     assert answer.one_line().startswith("pgq-core: ")
 
 
+def test_wrong_shares_are_named(pgq_in_vain: Ask, project: Path) -> None:
+    """Queues with a share for some of them only are named in the complaint."""
+    answer = pgq_in_vain("worker", "jobs:pgq", "--queues", "a=2,b")
+    assert "--queues a=2,b: " in answer.one_line()
+
+
 @pytest.mark.parametrize(("target", "words"), TARGETS.items())
 def test_bad_targets(target: str, words: str, pgq_in_vain: Ask, modules: None) -> None:
     """A MODULE:OBJECT that cannot be run says why and where, in one line, exit code 2."""
