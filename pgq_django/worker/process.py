@@ -68,6 +68,7 @@ class Process:
             await stack.enter_async_context(
                 self.pgq.connected(dsn_of(self.settings.database), **pooler(self.settings.database))
             )
+            await self.pgq.queries.check()  # before anything else looks at the tables
             worker = self.pgq.worker(self.settings.options)
             worker.exit_hard = True
             health = keep_health_file(worker, self.settings.health_file)

@@ -267,9 +267,16 @@ def test_max_jobs(db: Any) -> None:
     assert Job.objects.filter(state="succeeded").count() == 2
 
 
-def test_the_schema_is_missing(empty_database: str) -> None:
-    """Without tables the worker says which command to run."""
+def test_the_schema_is_missing(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without tables the worker says which command to run, and looks at none of them before."""
     from django.core.management.base import CommandError
 
+    looks: list[object] = []
+
+    async def look(discovery: object) -> None:
+        looks.append(discovery)
+
+    monkeypatch.setattr("pgq_django.worker.discovery.Discovery.look", look)
     with alias_on(empty_database), pytest.raises(CommandError, match=r"manage\.py migrate"):
         call_command("pgq_worker", database="other", until_empty=True)
+    assert not looks
