@@ -27,6 +27,20 @@ def seconds(text: str) -> float:
     return duration(text).total_seconds()
 
 
+def count(text: str) -> int:
+    """A number of things, 0 or more."""
+    if not text.isdecimal() or len(text) > 9:
+        raise ArgumentTypeError(f"{text!r} is no count; give a number from 0 to 999,999,999")
+    return int(text)
+
+
+def some(text: str) -> int:
+    """A count of at least one."""
+    if count(text) == 0:
+        raise ArgumentTypeError("0 is none; give 1 or more")
+    return count(text)
+
+
 def keeping(text: str) -> timedelta:
     """How long something is kept: a duration, or `forever`, which is a hundred years."""
     return OLDEST if text.strip() == "forever" else duration(text)

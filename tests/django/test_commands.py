@@ -133,17 +133,6 @@ def test_retry_and_cancel(db: Any) -> None:
             run(name, "x1")
 
 
-@pytest.mark.parametrize("others", [{"failed": True}, {"task": "a"}, {"queue": "a"}])
-def test_ids_and_filters_contradict_each_other(db: Any, others: dict[str, Any]) -> None:
-    """Ids beside a filter are refused, so that `pgq_retry 5 --failed` never retries every job."""
-    failed = tasks.fail_once.enqueue("x")
-    run_pending()
-    for name in ("pgq_retry", *(["pgq_cancel"] if "failed" not in others else [])):
-        with pytest.raises(CommandError, match="not both"):
-            run(name, failed.id, **others)
-    assert state(failed.id) == "failed"
-
-
 def test_prune(db: Any) -> None:
     """pgq_prune deletes finished jobs older than the age given, and no other."""
     tasks.add.enqueue(1)
@@ -178,6 +167,39 @@ def test_run_now_and_discard(db: Any) -> None:
     waiting = pgq_django.enqueue(tasks.add, args=[1])
     assert set(at_once(verbs.discard([made, waiting, 999])).values()) == {"discarded", "unknown"}
     assert not JobBody.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [
+        ("pgq_status --watch=-1", "'-1' is no duration"),
+        ("pgq_health --max-wait=nan", "'nan' is no duration"),
+        ("pgq_health --max-failed=-1", "'-1' is no count"),
+        ("pgq_health --min-workers=many", "'many' is no count"),
+        ("pgq_retry --failed --limit=0", "give 1 or more"),
+    ],
+)
+def test_a_wrong_number_is_a_wrong_usage(
+    command: str, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number that makes no sense is named, with exit code 2 and no traceback."""
+    with pytest.raises(SystemExit) as left:
+        execute_from_command_line(["manage.py", *command.split()])
+    assert left.value.code == 2
+    assert wrong in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["pgq_retry {} --failed", "pgq_retry {} --queue=a", "pgq_cancel {} --queue=a"]
+)
+def test_ids_and_filters_are_not_mixed(db: Any, command: str) -> None:
+    """Ids beside filters are refused: nobody could say which of the two was meant."""
+    failed = pgq_django.enqueue(tasks.fail_once, args=["x"])
+    run_pending()
+    name, *arguments = command.format(failed).split()
+    with pytest.raises(CommandError, match="give ids of jobs, or --"):
+        run(name, *arguments)
+    assert Job.objects.get(pk=failed).state == "failed"
 
 
 @pytest.mark.parametrize("wrong", ["abc", "pgq-", "pgq-1.5", str(2**63)])

@@ -23,16 +23,13 @@ class Command(QueueCommand):
         parser.add_argument("--reason", help="kept in the job's history")
 
     def act(self, verbs: Verbs, **options: Any) -> None:
-        if options["ids"] and (options["task"] or options["queue"]):
-            raise CommandError("give ids of jobs, or --task and --queue, not both")
+        filters = options["task"] is not None or options["queue"] is not None
+        if bool(options["ids"]) == filters:
+            raise CommandError("give ids of jobs, or --task, --queue or both")
         if options["ids"]:
             verdicts = at_once(verbs.cancel(options["ids"], options["reason"]))
             for job, verdict in verdicts.items():
                 self.stdout.write(f"{job}: {verdict}")
-        elif options["task"] or options["queue"]:
-            count = at_once(
-                verbs.bulk("cancel", entrypoint=options["task"], queue=options["queue"])
-            )
-            self.stdout.write(f"{count} cancelled")
-        else:
-            raise CommandError("give ids of jobs, --task or --queue")
+            return
+        count = at_once(verbs.bulk("cancel", entrypoint=options["task"], queue=options["queue"]))
+        self.stdout.write(f"{count} cancelled")

@@ -14,6 +14,7 @@ from django.db import DatabaseError
 
 from pgq_core.errors import PgqError
 from pgq_django.management.base import QueueCommand
+from pgq_django.management.types import count, seconds
 from pgq_django.verbs import Verbs, at_once
 
 
@@ -23,11 +24,11 @@ class Command(QueueCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--json", action="store_true", help="as one JSON document")
-        parser.add_argument("--min-workers", type=int, default=1, help="live workers (default 1)")
-        parser.add_argument("--max-wait", type=float, help="seconds the oldest ready job may wait")
-        parser.add_argument("--max-failed", type=int, help="failed jobs in the last hour")
+        parser.add_argument("--min-workers", type=count, default=1, help="live workers (default 1)")
+        parser.add_argument("--max-wait", type=seconds, help="for the oldest ready job: 90, 5m")
+        parser.add_argument("--max-failed", type=count, help="failed jobs in the last hour")
         parser.add_argument("--file", type=Path, help="look only at a worker's --health-file")
-        parser.add_argument("--file-age", type=float, default=15.0, help="seconds it may be old")
+        parser.add_argument("--file-age", type=seconds, default=15.0, help="it may be old (15s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         problems, figures = findings(options)

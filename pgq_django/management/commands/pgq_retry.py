@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from pgq_django.management.base import QueueCommand, job_id
+from pgq_django.management.types import some
 from pgq_django.verbs import Verbs, at_once
 
 
@@ -19,19 +20,18 @@ class Command(QueueCommand):
         parser.add_argument("--failed", action="store_true", help="every failed job that matches")
         parser.add_argument("--task", help="with --failed: only this task's")
         parser.add_argument("--queue", help="with --failed: only this queue's")
-        parser.add_argument("--limit", type=int, help="with --failed: at most so many")
+        parser.add_argument("--limit", type=some, help="with --failed: at most so many")
 
     def act(self, verbs: Verbs, **options: Any) -> None:
-        if options["ids"] and any(options[name] for name in ("failed", "task", "queue", "limit")):
-            raise CommandError("give ids of jobs, or --failed and what belongs to it, not both")
+        filters = any(options[name] is not None for name in ("task", "queue", "limit"))
+        if bool(options["ids"]) == options["failed"] or (options["ids"] and filters):
+            raise CommandError("give ids of jobs, or --failed with --task, --queue, --limit")
         if options["failed"]:
             count = at_once(
                 verbs.bulk("retry", entrypoint=options["task"], queue=options["queue"],
                            limit=options["limit"])
             )  # fmt: skip
             self.stdout.write(f"{count} retried")
-        elif options["ids"]:
-            for job, verdict in at_once(verbs.retry(options["ids"])).items():
-                self.stdout.write(f"{job}: {verdict}")
-        else:
-            raise CommandError("give ids of jobs, or --failed")
+            return
+        for job, verdict in at_once(verbs.retry(options["ids"])).items():
+            self.stdout.write(f"{job}: {verdict}")

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from pgq_django.management.base import QueueCommand
+from pgq_django.management.types import seconds
 from pgq_django.verbs import Verbs, at_once
 
 
@@ -19,7 +20,7 @@ class Command(QueueCommand):
         super().add_arguments(parser)
         parser.add_argument("--json", action="store_true", help="as one JSON document")
         parser.add_argument(
-            "--watch", nargs="?", type=float, const=2.0, metavar="SECONDS", help="again and again"
+            "--watch", nargs="?", type=seconds, const=2.0, metavar="SECONDS", help="again and again"
         )
 
     def act(self, verbs: Verbs, **options: Any) -> None:
