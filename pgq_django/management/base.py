@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError, connections
 
 from pgq_core.errors import PgqError
 from pgq_django.management.types import alias
@@ -29,7 +30,9 @@ class QueueCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self.act(Verbs(options["database"]), **options)
+            verbs = Verbs(options["database"])
+            reach(verbs.using)
+            self.act(verbs, **options)
         except PgqError as error:
             raise CommandError(str(error)) from error
 
@@ -53,6 +56,15 @@ class QueueCommand(BaseCommand):
         for line in lines:
             cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
             self.stdout.write("  " + "  ".join(cells).rstrip())
+
+
+def reach(using: str) -> None:
+    """Connect, or say which entry of DATABASES cannot be reached and why."""
+    try:
+        connections[using].ensure_connection()
+    except (InterfaceError, OperationalError) as error:
+        why = " ".join(str(error).split())
+        raise CommandError(f"DATABASES[{using!r}] cannot be reached: {why}") from error
 
 
 def plain(value: Any) -> Any:

@@ -202,6 +202,16 @@ def test_ids_and_filters_are_not_mixed(db: Any, command: str) -> None:
     assert Job.objects.get(pk=failed).state == "failed"
 
 
+@pytest.mark.parametrize("command", ["pgq_status", "pgq_prune", "pgq_schedules"])
+def test_a_database_that_cannot_be_reached(command: str, empty_database: str) -> None:
+    """A database that cannot be reached is named by its alias, in one line."""
+    with alias_on(empty_database) as there:
+        there.settings_dict["NAME"] = "nowhere"
+        with pytest.raises(CommandError, match=r"DATABASES\['other'\] cannot be reached: ") as said:
+            run(command, database="other")
+    assert "\n" not in str(said.value)
+
+
 @pytest.mark.parametrize("wrong", ["abc", "pgq-", "pgq-1.5", str(2**63)])
 @pytest.mark.parametrize("command", ["pgq_retry", "pgq_cancel"])
 def test_a_wrong_id_is_a_wrong_usage(
