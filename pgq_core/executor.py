@@ -137,6 +137,8 @@ def interrupted(control: Control) -> Outcome:
     """Given back unharmed, without spending an attempt; a job that may start only once is over."""
     if control.cap == 1:
         text = "interrupted by a shutdown, and this job may start only once"
+        log.error("job %d (%s), attempt %d: interrupted, failed",
+                  control.job.id, control.job.entrypoint, control.job.attempt)  # fmt: skip
         return Outcome(control.job, "failed", describe_text("Interrupted", text))
     return Outcome(control.job, "interrupted", None, None, 0.0, control.spent, control.crashes)
 

@@ -172,6 +172,12 @@ class Crew:
             task.cancel()
         if not self.worker.book.running:
             return []
+        if not hurry.is_set():
+            log.warning(
+                "%d still running after %g s: giving back what does not finish now",
+                len(self.worker.book.running),
+                self.worker.options.shutdown_timeout,
+            )
         self.attempts.stop_all("shutdown", "the worker is stopping")
         if await self.attempts.finished(LAST_WORDS if not hurry.is_set() else 1.0):
             return []

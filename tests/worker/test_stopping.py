@@ -356,7 +356,9 @@ async def test_stop_now_gives_back(pgq: PgQueuer, conn: Connection) -> None:
     assert await outcomes(conn, id_) == ["interrupted"] * 3 + ["succeeded"]
 
 
-async def test_at_most_once_is_not_given_back(pgq: PgQueuer, conn: Connection) -> None:
+async def test_at_most_once_is_not_given_back(
+    pgq: PgQueuer, conn: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
     """A started job with `max_attempts=1` that a shutdown interrupts is failed, not run again."""
     started = asyncio.Event()
 
@@ -373,6 +375,7 @@ async def test_at_most_once_is_not_given_back(pgq: PgQueuer, conn: Connection) -
     assert job.state is JobState.FAILED
     assert job.error is not None
     assert "may start only once" in job.error["message"]
+    assert f"job {id_} (work), attempt 1: interrupted, failed" in caplog.text
 
 
 async def test_plain_function_is_given_back_when_it_returns(
@@ -420,8 +423,10 @@ async def test_what_never_began_is_given_back(pgq: PgQueuer, conn: Connection) -
     assert await conn.fetch("SELECT spent FROM pgq_ready") == [(0,), (0,)]
 
 
-async def test_shutdown_timeout_is_kept(pgq: PgQueuer, conn: Connection) -> None:
-    """A job that outlasts `shutdown_timeout` is cancelled then and given back."""
+async def test_shutdown_timeout_is_kept(
+    pgq: PgQueuer, conn: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job that outlasts `shutdown_timeout` is cancelled then and given back, and the log says so."""
     started = asyncio.Event()
     lasted: list[float] = []
 
@@ -438,6 +443,7 @@ async def test_shutdown_timeout_is_kept(pgq: PgQueuer, conn: Connection) -> None
     async with working(pgq, shutdown_timeout=0.4):
         await started.wait()
     assert 0.35 < lasted[0] < 2
+    assert "1 still running after 0.4 s: giving back" in caplog.text
     await in_state(conn, id_, "ready")
 
 
