@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, connections
+from django.utils.timezone import is_aware, localtime
 
 from pgq_core.errors import PgqError
 from pgq_django.management.types import alias
@@ -81,7 +82,9 @@ def plain(value: Any) -> Any:
 def shown(value: Any) -> str:
     """A cell."""
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
+        if is_aware(value):
+            return f"{localtime(value):%Y-%m-%d %H:%M:%S %Z}"
+        return f"{value:%Y-%m-%d %H:%M:%S}"
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 

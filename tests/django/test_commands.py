@@ -15,6 +15,7 @@ import pytest
 from django.core.management import call_command, execute_from_command_line
 from django.core.management.base import CommandError
 from django.db import connections
+from django.utils.timezone import override
 
 import pgq_django
 from pgq_core.errors import PgqError
@@ -155,6 +156,14 @@ def test_schedules(db: Any) -> None:
     run("pgq_schedules", delete="nightly")
     with pytest.raises(CommandError, match="no schedule"):
         run("pgq_schedules", pause="nightly")
+
+
+def test_times_are_the_sites(db: Any) -> None:
+    """Ticks are shown on the clock of the site, with the zone's name."""
+    nightly = tasks.thread_name.module_path
+    at_once(Verbs().set_schedule("nightly", "0 3 * * *", entrypoint=nightly))
+    with override("Asia/Tokyo"):
+        assert " 12:00:00 JST" in run("pgq_schedules")
 
 
 def test_run_now_and_discard(db: Any) -> None:
