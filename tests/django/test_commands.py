@@ -23,7 +23,7 @@ from pgq_django.models import Job, JobBody
 from pgq_django.testing import run_pending
 from pgq_django.verbs import Verbs, at_once
 from tests.django.shop import tasks
-from tests.django.support import alias_on, state
+from tests.django.support import alias_on
 
 
 def run(name: str, *arguments: str, **options: Any) -> str:
