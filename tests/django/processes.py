@@ -6,6 +6,7 @@ once, without settings, and every worker is a fork of it that goes on as `manage
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,9 @@ class Worker:
 
     def __init__(self, flags: tuple[str, ...], environment: Mapping[str, str]) -> None:
         given = {**os.environ, **SETTINGS, **environment}
-        self.process = forks.Process(target=work, args=(flags, given), daemon=True)
+        self.told = forks.Semaphore(0)
+        arguments = (flags, given, self.told)
+        self.process = forks.Process(target=work, args=arguments, daemon=True)
         self.process.start()
 
     def wait(self, seconds: float | None = None) -> int:
@@ -51,11 +55,9 @@ class Worker:
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
 
-    def received(self, number: int) -> bool:
-        """Whether no such signal waits: another one sent before that would be the same one."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        waiting = int(status.partition("ShdPnd:")[2].split()[0], 16)
-        return not waiting >> (number - 1) & 1
+    def heeded(self) -> bool:
+        """Wait until it has acted on a signal: one sent before that may count as the same."""
+        return self.told.acquire(timeout=20)
 
     def terminate(self) -> None:
         """Stop it in order."""
@@ -66,7 +68,19 @@ class Worker:
         self.process.kill()
 
 
-def work(flags: tuple[str, ...], environment: dict[str, str]) -> None:
+class Teller(logging.Handler):
+    """Lets the test know of every message."""
+
+    def __init__(self, told: Semaphore) -> None:
+        super().__init__()
+        self.told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count it."""
+        self.told.release()
+
+
+def work(flags: tuple[str, ...], environment: dict[str, str], told: Semaphore) -> None:
     """In the fork: what manage.py does; it looks for new tasks twice a second instead of rarely."""
     from django.core.management import execute_from_command_line
 
@@ -75,6 +89,9 @@ def work(flags: tuple[str, ...], environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     discovery.LOOK_AGAIN = 0.5
+    leaving = logging.getLogger("pgq_core.leaving")
+    leaving.setLevel(logging.INFO)
+    leaving.addHandler(Teller(told))
     execute_from_command_line(["manage.py", "pgq_worker", *flags])
 
 
