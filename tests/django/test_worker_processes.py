@@ -70,6 +70,7 @@ def test_a_signal_while_processes_start(handlers: None, monkeypatch: pytest.Monk
 
     real = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setattr(sys, "argv", [__file__])
     with run_after(5.0, lambda: [child.kill() for child in started]):
         assert Supervisor(3, None).run() == 0
     assert [child.returncode for child in started] == [-signal.SIGTERM]
